@@ -1,0 +1,31 @@
+# Each target is a line or two that can be run by hand; the set-up is scripts/setup.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: serve test check bench docs setup-serve setup-dev
+
+setup-serve:
+	@scripts/setup serve
+
+setup-dev:
+	@scripts/setup dev
+
+serve: setup-serve        ## the whole server on http://127.0.0.1:8000
+	$(BIN)/hubbub serve
+
+test: setup-dev           ## every ring of tests; installs what they need or says what to install
+	@scripts/install-chromium
+	$(BIN)/pytest
+
+check: setup-dev          ## lint, format, types, layers, module sizes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/module_sizes.py
+
+bench: setup-dev          ## fan-out beside the one-by-one manager, in one run
+	$(BIN)/python benchmarks/run.py
+
+docs: setup-dev           ## the tables in docs/ that are generated from the code
+	$(BIN)/python scripts/generate_docs.py

@@ -1,0 +1,66 @@
+"""Hubbub: the real-time backend for FastAPI."""
+
+from hubbub.authentication.issuing import TokenIssuer
+from hubbub.authentication.jwks import JWKSet
+from hubbub.authentication.jwt import JWTAuthenticator
+from hubbub.codes import CloseCode, ErrorCode, UnsubscribeCode
+from hubbub.endpoints.facade import Hub
+from hubbub.endpoints.namespace import NamespaceHandle
+from hubbub.exceptions import (
+    ConfigurationError,
+    Forbidden,
+    HubbubError,
+    InvalidToken,
+    PublishError,
+    PublishUncertain,
+    Refusal,
+    TokenExpired,
+    TooLarge,
+    UnknownChannel,
+)
+from hubbub.hub.broker import Reading
+from hubbub.hub.channels import Channel
+from hubbub.hub.events import ChatMessage, Event, Typing
+from hubbub.hub.identity import Identity
+from hubbub.hub.limits import ConnectionsPolicy, Limits
+from hubbub.hub.namespaces import History, Overflow, Publish, Subscribe
+from hubbub.hub.presence import Roster
+from hubbub.hub.publications import Position, Publication
+from hubbub.version import __version__
+
+__all__ = [
+    "Channel",
+    "ChatMessage",
+    "CloseCode",
+    "ConfigurationError",
+    "ConnectionsPolicy",
+    "ErrorCode",
+    "Event",
+    "Forbidden",
+    "History",
+    "Hub",
+    "HubbubError",
+    "Identity",
+    "InvalidToken",
+    "JWKSet",
+    "JWTAuthenticator",
+    "Limits",
+    "NamespaceHandle",
+    "Overflow",
+    "Position",
+    "Publication",
+    "Publish",
+    "PublishError",
+    "PublishUncertain",
+    "Reading",
+    "Refusal",
+    "Roster",
+    "Subscribe",
+    "TokenExpired",
+    "TokenIssuer",
+    "TooLarge",
+    "Typing",
+    "UnknownChannel",
+    "UnsubscribeCode",
+    "__version__",
+]

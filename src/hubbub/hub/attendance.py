@@ -1,0 +1,129 @@
+"""Who is where: this node's presence leases, what it tells the members, and who went offline."""
+
+import logging
+from collections.abc import Awaitable, Callable, Collection
+
+from hubbub.clock import Clock
+from hubbub.exceptions import PublishError
+from hubbub.hub.channels import EVERYONE
+from hubbub.hub.namespaces import Namespaces
+from hubbub.hub.presence import Change, Lease, PresenceStore, Roster
+from hubbub.hub.publications import Draft, Kind
+from hubbub.hub.publishing import Publisher
+from hubbub.hub.session import Session, uuid7
+from hubbub.types import UserId
+
+logger = logging.getLogger(__name__)
+
+OfflineHook = Callable[[UserId], Awaitable[None]]
+
+ROSTER_LIMIT = 100
+"""Above so many members a roster in `joined` is left out."""
+
+
+class Attendance:
+    """Keeps the leases of this node's sessions and announces arrivals and departures.
+
+    Args:
+        store: where leases are kept.
+        publisher: carries the announcements.
+        namespaces: which channels announce.
+        clock: what time announcements carry.
+        lease: seconds a lease lasts without renewal.
+        grace: seconds a lost connection's user stays, in case they come back.
+    """
+
+    def __init__(
+        self,
+        store: PresenceStore,
+        publisher: Publisher,
+        namespaces: Namespaces,
+        clock: Clock,
+        lease: float,
+        grace: float,
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._namespaces = namespaces
+        self._clock = clock
+        self.lease = lease
+        self._grace = grace
+        self._held: set[Lease] = set()
+        self.offline_hooks: list[OfflineHook] = []
+
+    async def enter(self, session: Session, channel: str) -> Change | None:
+        """Take a lease for a session; visitors without an identity are not counted."""
+        if session.identity.is_anonymous:
+            return None
+        lease = Lease(channel, session.user_id, session.id)
+        self._held.add(lease)
+        return await self._store.enter(lease, self.lease)
+
+    async def announce_arrival(self, change: Change | None) -> None:
+        """Tell the members about a user's first device."""
+        if change is not None and change.edge:
+            await self._announce(change, Kind.JOIN)
+
+    async def leave(self, session: Session, channels: Collection[str], *, clean: bool) -> None:
+        """Give leases up: at once where the client said goodbye, after the grace where it was lost."""
+        leases = [Lease(channel, session.user_id, session.id) for channel in channels]
+        leases = [lease for lease in leases if lease in self._held]
+        self._held.difference_update(leases)
+        if not clean:
+            await self._store.renew(leases, self._grace)
+            return
+        for lease in leases:
+            await self._departed(await self._store.leave(lease))
+
+    async def renew(self) -> None:
+        """Renew every lease of this node; due every third of the lease time."""
+        if self._held:
+            await self._store.renew(tuple(self._held), self.lease)
+
+    async def sweep(self) -> None:
+        """End leases that are over, and announce each departure that this node ended."""
+        for change in await self._store.expire():
+            await self._departed(change)
+
+    async def roster(self, channel: str, limit: int = ROSTER_LIMIT, after: UserId | None = None) -> Roster:
+        """List the users in a channel."""
+        return await self._store.roster(channel, limit=limit, after=after)
+
+    async def online(self, users: Collection[UserId]) -> set[UserId]:
+        """Return which of these users are connected anywhere."""
+        return await self._store.present(EVERYONE, users)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    async def _departed(self, change: Change) -> None:
+        if not change.edge:
+            return
+        if change.channel != EVERYONE:
+            await self._announce(change, Kind.LEAVE)
+            return
+        for hook in self.offline_hooks:
+            try:
+                await hook(change.user_id)
+            except Exception:
+                logger.exception("The on_offline hook failed for user %r", change.user_id)
+
+    async def _announce(self, change: Change, kind: Kind) -> None:
+        _, namespace = self._namespaces.resolve(change.channel)
+        if not namespace.announces:
+            return
+        draft = Draft(
+            change.channel,
+            kind.name.lower(),
+            str(change.users).encode(),
+            str(uuid7()),
+            self._clock.time(),
+            kind,
+            change.user_id,
+            frozenset((change.user_id,)),
+        )
+        try:
+            await self._publisher.put(namespace, draft)
+        except PublishError:
+            # Announcements may be lost (they are not stored); the members' next `presence` is right again.
+            logger.warning("An announcement for %r was lost", change.channel, exc_info=True)

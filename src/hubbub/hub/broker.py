@@ -1,0 +1,99 @@
+"""The broker contract: carries publications between nodes and keeps the streams.
+
+`hubbub.testing.conformance.BrokerSuite` holds every implementation to what is promised here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from hubbub.hub.publications import Draft, Position, Publication
+
+Receiver = Callable[[Publication], None]
+"""Takes what arrives from the broker; called on the event loop, must neither block nor raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of a stream is kept: at most `size` publications, none older than `ttl` seconds."""
+
+    size: int
+    ttl: float
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is stored at all."""
+        return self.size > 0 and self.ttl > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a stream held at one instant.
+
+    Args:
+        top: the position of the newest publication (offset 0 in an empty stream).
+        publications: in offset order.
+        whole: whether these are all publications after the position that was asked for.
+    """
+
+    top: Position
+    publications: tuple[Publication, ...] = ()
+    whole: bool = True
+
+
+class Broker(Protocol):
+    """Carries and keeps publications. An async context manager: entered before use, left at shutdown."""
+
+    async def publish(
+        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+    ) -> Position:
+        """Store a publication and hand it to every node that is subscribed to its channel.
+
+        Returns when it is stored. What is stored and what is delivered agree: the offsets of one channel rise by
+        one, and every receiver gets them in that order. Where `retention` keeps nothing, or the draft's kind is
+        not `MESSAGE`, nothing is stored, the offset is 0 and delivery is at most once. The same
+        idempotency key in the same channel within five minutes returns the first position and stores nothing.
+
+        Raises:
+            PublishUncertain: the answer was lost; the publication may or may not be stored.
+            PublishError: it was not stored and will not be delivered.
+        """
+        ...
+
+    async def subscribe(self, channel: str) -> None:
+        """Begin to hand this channel's publications to the receiver.
+
+        Everything that is stored after this returns is delivered. Repeating it changes nothing.
+        """
+        ...
+
+    async def unsubscribe(self, channel: str) -> None:
+        """Stop handing on this channel; what is already on its way may still arrive."""
+        ...
+
+    async def read(self, channel: str, since: Position | None = None) -> Reading:
+        """Read the top and, with `since`, everything after it, in one atomic step.
+
+        `whole` is true if and only if the epochs match, `since.offset` is not above the top, `since.id` (when given)
+        is the id stored at that offset, and nothing after it was trimmed; otherwise `publications` is empty.
+        Trimming never changes the epoch; losing the stream does.
+        """
+        ...
+
+    async def history(self, channel: str, *, limit: int, before: int | None = None) -> Reading:
+        """Read at most `limit` publications, the newest ones below the offset `before`."""
+        ...
+
+    def deliver_to(self, receiver: Receiver) -> None:
+        """Name who takes what arrives; called once, before the broker is entered."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...

@@ -1,0 +1,123 @@
+"""Bringing a slow session up to date: from its positions, out of the streams, within the namespace's bound."""
+
+from collections.abc import Callable
+
+from hubbub.codes import CloseCode
+from hubbub.hub.background import Background
+from hubbub.hub.broker import Broker, Reading
+from hubbub.hub.fanout import Subscription, reset
+from hubbub.hub.namespaces import Overflow
+from hubbub.hub.publications import Position, Publication
+from hubbub.hub.recovery import newest_within
+from hubbub.hub.replies import Gap
+from hubbub.hub.session import Session
+from hubbub.hub.statistics import Statistics
+
+Close = Callable[[Session, CloseCode, str], None]
+SLOW = "Too slow: come back with your positions"
+
+
+class CatchUp:
+    """Looks after sessions that cannot keep up; the owner of every `Session`.
+
+    Args:
+        broker: where streams are read.
+        background: runs the catching up.
+        statistics: counts pauses and gaps.
+        close: ends a session.
+        ready: called when a session is up to date and its commands may be read again.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        background: Background,
+        statistics: Statistics,
+        close: Close,
+        ready: Callable[[Session], None],
+    ) -> None:
+        self._broker = broker
+        self._background = background
+        self._statistics = statistics
+        self._close = close
+        self._ready = ready
+        self._running: set[Session] = set()
+
+    def paused(self, session: Session) -> None:
+        """Count a session that left the fast set."""
+        self._statistics.pauses += 1
+
+    def resumed(self, session: Session) -> None:
+        """Begin to bring a session up to date, unless that is being done."""
+        if session not in self._running:
+            self._running.add(session)
+            self._background.start(self._run(session))
+
+    async def _run(self, session: Session) -> None:
+        try:
+            while session.is_writable():
+                behind = [each for each in session.subscriptions.values() if each.behind]
+                if not behind:
+                    self._finish(session)
+                    return
+                for subscription in behind:
+                    if session.is_writable():
+                        await self._bring_up(subscription)
+        finally:
+            self._running.discard(session)
+
+    def _finish(self, session: Session) -> None:
+        for subscription in session.subscriptions.values():
+            subscription.speed_up()
+        session.slow = False
+        self._statistics.catch_ups += 1
+        self._ready(session)
+
+    async def _bring_up(self, subscription: Subscription) -> None:
+        session, feed, since = subscription.session, subscription.feed, subscription.position
+        overflown, behind = subscription.overflown, subscription.behind
+        feed.hold(subscription)
+        reading = await self._broker.read(feed.name, since)
+        if session.closed or session.subscriptions.get(feed.name) is not subscription:
+            return
+        if not reading.whole and feed.namespace.overflow is Overflow.CLOSE:
+            self._close(session, CloseCode.SLOW_CONSUMER, SLOW)
+            return
+        if since.epoch not in {"", reading.top.epoch}:
+            session.send(reset(feed.name, reading.top.epoch))
+            subscription.position = Position(reading.top.epoch, 0)
+        if reading.whole:
+            first = self._first_kept(subscription, reading, overflown=overflown)
+        else:
+            reading = await self._broker.history(feed.name, limit=feed.namespace.retention.size)
+            first = 0
+        self._write(subscription, reading, first, behind)
+
+    def _first_kept(self, subscription: Subscription, reading: Reading, *, overflown: bool) -> int:
+        namespace = subscription.feed.namespace
+        if not overflown or not reading.publications:
+            return 0
+        if namespace.overflow is Overflow.CONFLATE:
+            return len(reading.publications) - 1
+        return newest_within(reading.publications, namespace.overflow_bytes)
+
+    def _write(self, subscription: Subscription, reading: Reading, first: int, behind: int) -> None:
+        session, feed = subscription.session, subscription.feed
+        kept = [each for each in reading.publications[first:] if each.offset > subscription.position.offset]
+        self._tell_gap(subscription, reading, kept)
+        for index, publication in enumerate(kept):
+            subscription.write(publication)
+            if session.congested:
+                rest = sum(len(each.data) for each in kept[index + 1 :])
+                feed.fall_behind(subscription, rest or min(behind, 1))
+                return
+        subscription.position = reading.top
+        feed.go_live(subscription)
+
+    def _tell_gap(self, subscription: Subscription, reading: Reading, kept: list[Publication]) -> None:
+        first = subscription.position.offset + 1
+        last = kept[0].offset - 1 if kept else reading.top.offset
+        if last >= first:
+            feed = subscription.feed
+            subscription.session.send(Gap(channel=feed.name, first=first, last=last))
+            self._statistics.count(self._statistics.gaps, feed.namespace.overflow.value, last - first + 1)

@@ -1,0 +1,248 @@
+"""The sessions of this node: who may connect, how long they stay, and the cleanup that cannot be skipped."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hubbub.clock import Clock
+from hubbub.codes import CloseCode, UnsubscribeCode
+from hubbub.exceptions import Forbidden, LimitExceeded, SessionClosed
+from hubbub.hub.attendance import Attendance
+from hubbub.hub.broker import Reading
+from hubbub.hub.channels import EVERYONE, USER_NAMESPACE, user_channel
+from hubbub.hub.identity import Identity
+from hubbub.hub.limits import ConnectionsPolicy, Limits
+from hubbub.hub.namespaces import Namespaces
+from hubbub.hub.presence import Roster
+from hubbub.hub.replies import PingSent, Reply, Unsubscribed, Welcome
+from hubbub.hub.session import Session
+from hubbub.hub.statistics import Statistics
+from hubbub.hub.subscriptions import EVERYONE_NAMESPACE, Subscriptions
+from hubbub.hub.wheel import Wheel
+from hubbub.types import UserId
+
+REPLACED = "Replaced by new connection"
+EXPIRED = "Token expired"
+STALLED = "Nothing could be sent for a whole heartbeat"
+
+
+class Connections:
+    """Opens and closes sessions, and holds them to their identity's time and to a sign of life.
+
+    Args:
+        subscriptions: what sessions receive.
+        attendance: who is online.
+        namespaces: for the user's own channel.
+        limits: how many may connect.
+        statistics: counts connections and closes.
+        clock: what time it is.
+        wheel: for heartbeats and expiry.
+        heartbeat: seconds between pings.
+        leeway: seconds an identity is accepted after it expired.
+    """
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        attendance: Attendance,
+        namespaces: Namespaces,
+        limits: Limits,
+        statistics: Statistics,
+        clock: Clock,
+        wheel: Wheel,
+        heartbeat: float,
+        leeway: float,
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._attendance = attendance
+        self._namespaces = namespaces
+        self._limits = limits
+        self._statistics = statistics
+        self._clock = clock
+        self._wheel = wheel
+        self.heartbeat = heartbeat
+        self._leeway = leeway
+        self._sessions: set[Session] = set()
+        self._waiting = 0
+        self._by_user: dict[UserId, set[Session]] = {}
+
+    def check_capacity(self) -> None:
+        """See whether one more connection fits.
+
+        Raises:
+            LimitExceeded: the node is full.
+        """
+        if 0 < self._limits.connections <= len(self._sessions) + self._waiting:
+            raise LimitExceeded(
+                f"The server is full ({self._limits.connections} connections); try again later."
+            )
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count a connection that has yet to say who it is."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    def check_user(self, identity: Identity) -> None:
+        """See whether one more connection of this user fits.
+
+        Raises:
+            LimitExceeded: the user has as many as allowed.
+        """
+        if identity.is_anonymous or self._limits.connections_policy is ConnectionsPolicy.REPLACE:
+            return
+        bound = self._limits.connections_per_user
+        if 0 < bound <= len(self._by_user.get(identity.user_id, ())):
+            raise LimitExceeded(f"You have {bound} connections, which is as many as a user may have.")
+
+    async def open(self, session: Session) -> None:
+        """Take a session in: count it, end the user's old one where only one is allowed, welcome it.
+
+        Raises:
+            LimitExceeded: the node is full, or the user has as many connections as allowed.
+            SessionClosed: it ended meanwhile.
+        """
+        self.check_capacity()
+        self.check_user(session.identity)
+        if self._limits.connections_policy is ConnectionsPolicy.REPLACE and not session.identity.is_anonymous:
+            for old in tuple(self._by_user.get(session.user_id, ())):
+                self.close(old, CloseCode.NORMAL, REPLACED)
+        self._register(session)
+        self._statistics.connections += 1
+        self._await_expiry(session)
+        session.heartbeat = self._wheel.after(self._spread(session), lambda: self._beat(session))
+        await self._subscriptions.attach(session, EVERYONE, EVERYONE_NAMESPACE, None, None)
+        await self._attendance.enter(session, EVERYONE)
+        await self._welcome(session)
+
+    def close(self, session: Session, code: CloseCode, reason: str) -> None:
+        """End a session from this side: nothing is delivered from now on, and a Close frame is the last it gets.
+
+        A slow one is cut off a second later, because its Close frame may never leave.
+        """
+        if session.closed:
+            return
+        session.detach()
+        session.close_code = code
+        self._statistics.closes[code] = self._statistics.closes.get(code, 0) + 1
+        session.outlet.close(code, reason)
+        self._wheel.after(1.0, session.outlet.abort)
+
+    async def ended(self, session: Session, *, clean: bool) -> None:
+        """Forget a session whose connection is over; whoever read from it calls this, whatever happened.
+
+        Args:
+            clean: whether the client said goodbye. One that this side closed and that will not come back has left too.
+        """
+        if session.close_code is not None:
+            clean = not session.close_code.reconnect
+        self._sessions.discard(session)
+        of_user = self._by_user.get(session.user_id)
+        if of_user is not None:
+            of_user.discard(session)
+            if not of_user:
+                del self._by_user[session.user_id]
+        await self._subscriptions.drop_all(session, clean=clean)
+
+    async def renew(self, session: Session, identity: Identity) -> None:
+        """Give a live session its identity anew, and ask the policies of its subscriptions again.
+
+        A visitor who has not subscribed to anything may become a user.
+
+        Raises:
+            Forbidden: the identity is another user's.
+        """
+        if session.identity.is_anonymous and not identity.is_anonymous:
+            await self._become(session, identity)
+            return
+        if identity.user_id != session.user_id:
+            raise Forbidden(
+                f"This connection speaks for {session.user_id!r}; open another one for another user."
+            )
+        session.identity = identity
+        self._await_expiry(session)
+        for channel in tuple(session.subscriptions):
+            if not await self._subscriptions.still_allowed(session, channel):
+                await self.unsubscribe(session, channel, UnsubscribeCode.BY_SERVER, "No longer allowed")
+
+    async def unsubscribe(self, session: Session, channel: str, code: UnsubscribeCode, reason: str) -> None:
+        """Take a session off a channel from this side, and tell it."""
+        if channel in session.subscriptions:
+            await self._subscriptions.drop(session, channel, clean=True)
+            session.send(Unsubscribed(channel=channel, code=code, reason=reason))
+
+    def of_user(self, user_id: UserId) -> tuple[Session, ...]:
+        """Return this user's sessions on this node."""
+        return tuple(self._by_user.get(user_id, ()))
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def _register(self, session: Session) -> None:
+        self._sessions.add(session)
+        if not session.identity.is_anonymous:
+            self._by_user.setdefault(session.user_id, set()).add(session)
+
+    async def _become(self, session: Session, identity: Identity) -> None:
+        if set(session.subscriptions) - {EVERYONE}:
+            raise Forbidden("Sign in before you subscribe to anything, or open another connection.")
+        self.check_user(identity)
+        session.identity = identity
+        self._register(session)
+        self._await_expiry(session)
+        await self._attendance.enter(session, EVERYONE)
+        await self._welcome(session)
+
+    async def _welcome(self, session: Session) -> None:
+        if session.identity.is_anonymous or USER_NAMESPACE not in self._namespaces:
+            if session.closed:
+                raise SessionClosed
+            session.send(self._words(session))
+            return
+        own = user_channel(session.user_id)
+        _, namespace = self._namespaces.resolve(own)
+
+        def answer(reading: Reading, _roster: Roster | None) -> Reply:
+            return self._words(session, own, reading)
+
+        await self._subscriptions.attach(session, own, namespace, None, answer)
+
+    def _words(self, session: Session, channel: str | None = None, reading: Reading | None = None) -> Welcome:
+        return Welcome(
+            user_id=session.user_id,
+            session_id=session.id,
+            heartbeat=self.heartbeat,
+            channel=channel,
+            position=reading.top if reading else None,
+        )
+
+    def _await_expiry(self, session: Session) -> None:
+        if session.expiry is not None:
+            session.expiry.cancel()
+            session.expiry = None
+        if session.identity.expires_at is not None:
+            left = session.identity.expires_at + self._leeway - self._clock.time()
+            session.expiry = self._wheel.after(
+                max(0.0, left), lambda: self.close(session, CloseCode.TOKEN_EXPIRED, EXPIRED)
+            )
+
+    def _beat(self, session: Session) -> None:
+        if session.closed:
+            return
+        stalled = session.outlet.pending and session.outlet.progress == session.progress
+        session.progress = session.outlet.progress
+        if stalled:
+            self.close(session, CloseCode.SLOW_CONSUMER, STALLED)
+            return
+        if not session.congested:
+            session.send(PingSent())
+        session.heartbeat = self._wheel.after(self.heartbeat, lambda: self._beat(session))
+
+    def _spread(self, session: Session) -> float:
+        """The first ping comes somewhere in the second half of the interval, so that pings do not come in bursts."""
+        return self.heartbeat * (0.5 + (hash(session.id) & 0xFFFF) / 0x20000)

@@ -1,0 +1,71 @@
+"""Bounds on what one connection, one user and one node may hold. 0 means no limit."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hubbub.clock import Clock
+from hubbub.exceptions import RateLimited
+
+
+class ConnectionsPolicy(StrEnum):
+    """What a user's further connection does."""
+
+    MANY = "many"
+    """It joins the others, up to `connections_per_user`."""
+    REPLACE = "replace"
+    """It closes the user's old one with 1000 “Replaced by new connection”."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of one node.
+
+    Args:
+        connections: sessions on this node.
+        connections_per_user: sessions of one user on this node.
+        message_bytes: one frame from a client, in bytes.
+        subscriptions: channels one session is on, its user's own not counted.
+        message_rate: messages a second from one session; as many may come at once.
+        connections_policy: what a user's further connection does.
+    """
+
+    connections: int = 10_000
+    connections_per_user: int = 20
+    message_bytes: int = 65_536
+    subscriptions: int = 128
+    message_rate: float = 50.0
+    connections_policy: ConnectionsPolicy = ConnectionsPolicy.MANY
+
+
+class TokenBucket:
+    """A rate limit: `rate` a second, and at most `rate` at once after a pause."""
+
+    __slots__ = ("_clock", "_rate", "_refilled_at", "_tokens", "refused")
+
+    def __init__(self, rate: float, clock: Clock) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._tokens = max(rate, 1.0)
+        self._refilled_at = clock.monotonic()
+        self.refused = 0
+        """How many were refused since the last one that was taken."""
+
+    def take(self) -> None:
+        """Take one.
+
+        Raises:
+            RateLimited: there is none; the message says when there will be.
+        """
+        if not self._rate:
+            return
+        now = self._clock.monotonic()
+        self._tokens = min(max(self._rate, 1.0), self._tokens + (now - self._refilled_at) * self._rate)
+        self._refilled_at = now
+        if self._tokens < 1.0:
+            self.refused += 1
+            wait = (1.0 - self._tokens) / self._rate
+            raise RateLimited(
+                f"At most {self._rate:g} messages a second are taken; try again in {wait:.2f} s."
+            )
+        self._tokens -= 1.0
+        self.refused = 0

@@ -1,0 +1,183 @@
+"""One running process: everything of the hub put together, and the tasks it owns."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from hubbub.clock import Clock
+from hubbub.codes import CloseCode
+from hubbub.hub.attendance import Attendance
+from hubbub.hub.background import Background
+from hubbub.hub.broker import Broker
+from hubbub.hub.catch_up import CatchUp
+from hubbub.hub.connections import Connections
+from hubbub.hub.dispatch import Authenticator, Dispatcher
+from hubbub.hub.feeds import Feeds
+from hubbub.hub.identity import Identity
+from hubbub.hub.limits import Limits, TokenBucket
+from hubbub.hub.namespaces import Namespaces
+from hubbub.hub.outlet import Encoding, Outlet
+from hubbub.hub.presence import PresenceStore
+from hubbub.hub.publishing import Publisher
+from hubbub.hub.session import Session
+from hubbub.hub.statistics import Statistics
+from hubbub.hub.subscriptions import Subscriptions
+from hubbub.hub.wheel import Wheel
+
+logger = logging.getLogger(__name__)
+
+SWEEP = 0.5
+"""Seconds between two looks for leases that are over."""
+
+
+class Node:
+    """Sessions, feeds and presence of one process. An async context manager.
+
+    Args:
+        broker: carries publications; entered and left here.
+        presence: keeps leases; entered and left here.
+        namespaces: the policies.
+        authenticate: reads tokens.
+        clock: what time it is.
+        limits: the bounds.
+        heartbeat: seconds between pings.
+        lease: seconds a presence lease lasts.
+        grace: seconds a lost connection's user stays present.
+        leeway: seconds an identity is accepted after it expired.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        presence: PresenceStore,
+        namespaces: Namespaces,
+        authenticate: Authenticator,
+        clock: Clock,
+        limits: Limits,
+        *,
+        heartbeat: float = 25.0,
+        lease: float = 30.0,
+        grace: float = 5.0,
+        leeway: float = 30.0,
+    ) -> None:
+        self.broker = broker
+        self.namespaces = namespaces
+        self.limits = limits
+        self.clock = clock
+        self.statistics = Statistics()
+        self.background = Background()
+        self.wheel = Wheel(clock)
+        self._presence = presence
+        self._slow: dict[Session, asyncio.Event] = {}
+        self.publisher = Publisher(broker, namespaces, clock)
+        self.attendance = Attendance(presence, self.publisher, namespaces, clock, lease, grace)
+        self.feeds = Feeds(broker, self.background, self.statistics, self._overflow)
+        self.subscriptions = Subscriptions(
+            broker, self.feeds, self.attendance, namespaces, self.statistics, limits.subscriptions
+        )
+        self.connections = Connections(
+            self.subscriptions,
+            self.attendance,
+            namespaces,
+            limits,
+            self.statistics,
+            clock,
+            self.wheel,
+            heartbeat,
+            leeway,
+        )
+        self.catch_up = CatchUp(
+            broker, self.background, self.statistics, self.connections.close, self._caught_up
+        )
+        self.dispatcher = Dispatcher(
+            broker,
+            self.connections,
+            self.subscriptions,
+            self.publisher,
+            self.attendance,
+            namespaces,
+            authenticate,
+            self.statistics,
+            clock,
+            self.wheel,
+            self.background,
+        )
+        self._exit = AsyncExitStack()
+        self._turning: set[str] = set()
+
+    def session(
+        self, identity: Identity, encoding: Encoding, outlet: Outlet, room: str | None = None
+    ) -> Session:
+        """Make a session; `connections.open` takes it in."""
+        bucket = TokenBucket(self.limits.message_rate, self.clock)
+        return Session(identity, encoding, outlet, bucket, self.catch_up, room)
+
+    async def until_ready(self, session: Session) -> None:
+        """Wait while a session is slow: its commands are not read meanwhile."""
+        if session.slow and not session.closed:
+            await self._slow.setdefault(session, asyncio.Event()).wait()
+
+    def end(self, session: Session, *, clean: bool) -> None:
+        """Clean up after a session in a task of the node's own, which no cancelled connection can skip."""
+        session.detach()
+        self._caught_up(session)
+        self.background.start(self.connections.ended(session, clean=clean))
+
+    async def __aenter__(self) -> Self:
+        for namespace in self.namespaces:
+            namespace.check_hooks()
+        await self._exit.enter_async_context(self.broker)
+        await self._exit.enter_async_context(self._presence)
+        await self._exit.enter_async_context(self.background)
+        self._every(self.attendance.lease / 3, "renew", self.attendance.renew)
+        self._every(SWEEP, "sweep", self.attendance.sweep)
+        turner = asyncio.create_task(self._turn_wheel(), name="hubbub wheel")
+        self._exit.push_async_callback(self._stop, turner)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for session in self.connections:
+            self.connections.close(session, CloseCode.SERVICE_RESTART, "The server is restarting")
+        await self._exit.aclose()
+
+    async def _turn_wheel(self) -> None:
+        while True:
+            await asyncio.sleep(self.wheel.resolution)
+            self.wheel.turn()
+
+    async def _stop(self, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        await asyncio.wait([task])
+
+    def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something again and again; a round that is still running is not begun twice."""
+
+        async def run() -> None:
+            self._turning.add(name)
+            try:
+                await work()
+            finally:
+                self._turning.discard(name)
+
+        def due() -> None:
+            if name not in self._turning:
+                self.background.start(run())
+            self.wheel.after(seconds, due)
+
+        self.wheel.after(seconds, due)
+
+    def _overflow(self, session: Session) -> None:
+        self.connections.close(session, CloseCode.SLOW_CONSUMER, "Too slow: come back with your positions")
+
+    def _caught_up(self, session: Session) -> None:
+        waiting = self._slow.pop(session, None)
+        if waiting is not None:
+            waiting.set()

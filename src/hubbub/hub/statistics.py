@@ -1,0 +1,38 @@
+"""What a node counts; `/metrics` shows these, and tests read them."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Totals since the node started. Every bound that is reached has a counter here."""
+
+    connections: int = 0
+    """Sessions that were welcomed."""
+    refused_connections: dict[str, int] = field(default_factory=dict)
+    """Handshakes turned away, by error code."""
+    closes: dict[int, int] = field(default_factory=dict)
+    """Sessions that the server closed, by close code."""
+    commands: int = 0
+    """Messages from clients that were carried out."""
+    refusals: dict[str, int] = field(default_factory=dict)
+    """Messages from clients that were answered with an error, by error code."""
+    publications: int = 0
+    """Publications that arrived from the broker for local subscribers."""
+    deliveries: int = 0
+    """Publications handed to sessions, one for each receiver."""
+    recoveries: dict[str, int] = field(default_factory=lambda: {"recovered": 0, "unrecovered": 0})
+    """Subscriptions with a position, by outcome."""
+    pauses: int = 0
+    """Times a session was too slow and left the fast set."""
+    catch_ups: int = 0
+    """Times a slow session was brought up to date from the streams."""
+    gaps: dict[str, int] = field(default_factory=dict)
+    """Publications that a slow session will not get, by the namespace's overflow policy."""
+    hook_failures: int = 0
+    """Hooks of the application that raised something unexpected."""
+
+    @staticmethod
+    def count(table: dict[str, int], key: str, by: int = 1) -> None:
+        """Add to one row of a table."""
+        table[key] = table.get(key, 0) + by

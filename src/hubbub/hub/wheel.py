@@ -1,0 +1,72 @@
+"""A timer wheel: thousands of deadlines, one task that turns it, O(1) to set and to cancel.
+
+It does no I/O and waits for nothing: somebody calls `turn` now and then. Deadlines fire up to one slot late.
+"""
+
+import logging
+from collections.abc import Callable
+
+from hubbub.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+
+class Timer:
+    """A deadline that can be cancelled."""
+
+    __slots__ = ("_callback", "_slot")
+
+    def __init__(self, slot: "dict[Timer, None]", callback: Callable[[], None]) -> None:
+        self._slot = slot
+        self._callback = callback
+
+    def cancel(self) -> None:
+        """Forget it; harmless when it has fired."""
+        self._slot.pop(self, None)
+
+    def fire(self) -> None:
+        """Run the callback; its errors are logged, so that the other timers still fire."""
+        try:
+            self._callback()
+        except Exception:
+            logger.exception("A timer's callback failed")
+
+
+class Wheel:
+    """Slots of `resolution` seconds, each with the timers that are due in it."""
+
+    __slots__ = ("_clock", "_slots", "_turned", "resolution")
+
+    def __init__(self, clock: Clock, resolution: float = 0.1) -> None:
+        self._clock = clock
+        self.resolution = resolution
+        self._slots: dict[int, dict[Timer, None]] = {}
+        self._turned = self._slot_of(clock.monotonic())
+
+    def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call `callback` once, `seconds` from now, rounded up to the end of the slot."""
+        due = max(self._slot_of(self._clock.monotonic() + seconds) + 1, self._turned + 1)
+        slot = self._slots.setdefault(due, {})
+        timer = Timer(slot, callback)
+        slot[timer] = None
+        return timer
+
+    def turn(self) -> None:
+        """Fire everything that is due."""
+        now = self._slot_of(self._clock.monotonic())
+        if now - self._turned > len(self._slots):  # after a long sleep: only slots that exist
+            due = sorted(number for number in self._slots if number <= now)
+        else:
+            due = [number for number in range(self._turned + 1, now + 1) if number in self._slots]
+        self._turned = max(self._turned, now)
+        for number in due:
+            slot = self._slots.pop(number)
+            while slot:
+                timer, _ = slot.popitem()
+                timer.fire()
+
+    def __len__(self) -> int:
+        return sum(len(slot) for slot in self._slots.values())
+
+    def _slot_of(self, moment: float) -> int:
+        return int(moment // self.resolution)
