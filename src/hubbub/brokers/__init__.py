@@ -1,0 +1,1 @@
+"""Brokers and presence stores, each named after its technology."""

@@ -1,0 +1,189 @@
+"""The broker of one process: streams in memory. Its restart is a new epoch for every channel."""
+
+import secrets
+from collections import OrderedDict, deque
+from types import TracebackType
+from typing import Self
+
+from hubbub.clock import Clock, SystemClock
+from hubbub.hub.broker import Reading, Receiver, Retention
+from hubbub.hub.publications import Draft, Kind, Position, Publication
+from hubbub.types import Epoch
+
+IDEMPOTENCY_WINDOW = 300.0
+"""Seconds in which a repeated idempotency key publishes nothing new."""
+
+
+class Stream:
+    """One channel's kept publications, and where it stands."""
+
+    __slots__ = ("kept", "last_id", "published_at", "retention", "top", "trimmed_id")
+
+    def __init__(self, top: int) -> None:
+        self.top = top
+        self.last_id: str | None = None
+        self.trimmed_id: str | None = None
+        """The id just before the first one kept, by which a reader who stopped there is known."""
+        self.kept: deque[Publication] = deque()
+        self.retention = Retention(0, 0.0)
+        self.published_at = 0.0
+
+    def append(self, publication: Publication, retention: Retention) -> None:
+        """Keep one more."""
+        self.kept.append(publication)
+        self.top = publication.offset
+        self.last_id = publication.id
+        self.retention = retention
+        self.published_at = publication.time
+
+    def trim(self, now: float) -> None:
+        """Let go of what the retention no longer covers. The epoch and the top stay."""
+        oldest = now - self.retention.ttl
+        while self.kept and (len(self.kept) > self.retention.size or self.kept[0].time <= oldest):
+            self.trimmed_id = self.kept.popleft().id
+
+    def since(self, position: Position) -> tuple[Publication, ...] | None:
+        """Return everything after a position of this epoch, or `None` if that cannot be whole."""
+        first = self.kept[0].offset if self.kept else self.top + 1
+        if not first - 1 <= position.offset <= self.top:
+            return None
+        if position.id is not None and position.id != self._id_at(position.offset, first):
+            return None
+        skip = position.offset + 1 - first
+        return tuple(self.kept[index] for index in range(skip, len(self.kept)))
+
+    def _id_at(self, offset: int, first: int) -> str | None:
+        if offset == self.top:
+            return self.last_id
+        return self.trimmed_id if offset == first - 1 else self.kept[offset - first].id
+
+
+class MemoryBroker:
+    """Delivers at once, in the call to `publish`. See `hubbub.hub.broker.Broker` for what it promises.
+
+    Args:
+        clock: what time it is, for retention.
+
+    A stream that is empty and was not published to for twice its `ttl` is forgotten; the channel's next stream goes
+    on above every offset that was ever forgotten, so that an old position is told from a new one.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._epoch = Epoch(secrets.token_hex(8))
+        self._streams: OrderedDict[str, Stream] = OrderedDict()
+        """In the order in which `_forget_streams` looks at them."""
+        self._floor = 0
+        """No stream that was forgotten stood higher."""
+        self._subscribed: set[str] = set()
+        self._seen: OrderedDict[tuple[str, str], tuple[float, Position]] = OrderedDict()
+        self._receiver: Receiver | None = None
+
+    def deliver_to(self, receiver: Receiver) -> None:
+        """Name who takes what is published."""
+        self._receiver = receiver
+
+    async def publish(
+        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+    ) -> Position:
+        """Store and deliver a publication."""
+        now = self._clock.time()
+        key = (draft.channel, idempotency_key or "")
+        if idempotency_key is not None:
+            self._forget_keys(now)
+            if key in self._seen:
+                return self._seen[key][1]
+        publication = self._place(draft, retention, now)
+        position = publication.position
+        if idempotency_key is not None:
+            self._seen[key] = (now, position)
+        if self._receiver is not None and draft.channel in self._subscribed:
+            self._receiver(publication)
+        return position
+
+    async def subscribe(self, channel: str) -> None:
+        """Begin to deliver a channel."""
+        self._subscribed.add(channel)
+        # A channel with readers has a stream, so that its top stays put while others are forgotten.
+        self._streams.setdefault(channel, Stream(self._floor))
+
+    async def unsubscribe(self, channel: str) -> None:
+        """Stop delivering a channel."""
+        self._subscribed.discard(channel)
+        stream = self._streams.get(channel)
+        if stream is not None and stream.last_id is None:
+            del self._streams[channel]
+
+    async def read(self, channel: str, since: Position | None = None) -> Reading:
+        """Read the top and, with `since`, everything after it."""
+        stream = self._trimmed(channel)
+        top = self._top(stream)
+        if since is None:
+            return Reading(top)
+        if since.epoch != self._epoch:
+            return Reading(top, whole=False)
+        missed = (stream or Stream(self._floor)).since(since)
+        return Reading(top, whole=False) if missed is None else Reading(top, missed)
+
+    async def history(self, channel: str, *, limit: int, before: int | None = None) -> Reading:
+        """Read the newest `limit` publications below `before`."""
+        stream = self._trimmed(channel)
+        top = self._top(stream)
+        if stream is None or limit <= 0 or not stream.kept:
+            return Reading(top)
+        first = stream.kept[0].offset
+        end = len(stream.kept) if before is None else min(len(stream.kept), max(0, before - first))
+        return Reading(top, tuple(stream.kept[index] for index in range(max(0, end - limit), end)))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._subscribed.clear()
+
+    def _place(self, draft: Draft, retention: Retention, now: float) -> Publication:
+        if draft.kind is not Kind.MESSAGE or not retention.keeps:
+            return Publication.placed(draft, Epoch(""), 0)
+        stream = self._streams.get(draft.channel)
+        if stream is None:
+            stream = self._streams[draft.channel] = Stream(self._floor)
+        publication = Publication.placed(draft, self._epoch, stream.top + 1)
+        stream.append(publication, retention)
+        stream.trim(now)
+        self._forget_streams(now)
+        return publication
+
+    def _trimmed(self, channel: str) -> Stream | None:
+        stream = self._streams.get(channel)
+        if stream is not None:
+            stream.trim(self._clock.time())
+        return stream
+
+    def _top(self, stream: Stream | None) -> Position:
+        if stream is None:
+            return Position(self._epoch, self._floor)
+        return Position(self._epoch, stream.top, stream.last_id)
+
+    def _forget_streams(self, now: float) -> None:
+        # Two a publish go round faster than new streams come, one a publish.
+        for _ in range(min(2, len(self._streams))):
+            channel, stream = next(iter(self._streams.items()))
+            stream.trim(now)
+            idle = now >= stream.published_at + 2 * stream.retention.ttl
+            if idle and not stream.kept and channel not in self._subscribed:
+                self._floor = max(self._floor, stream.top)
+                del self._streams[channel]
+            else:
+                self._streams.move_to_end(channel)
+
+    def _forget_keys(self, now: float) -> None:
+        while self._seen:
+            seen_at, _ = next(iter(self._seen.values()))
+            if now - seen_at < IDEMPOTENCY_WINDOW:
+                return
+            self._seen.popitem(last=False)

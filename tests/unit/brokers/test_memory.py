@@ -1,0 +1,65 @@
+"""The memory broker: the suite, and what is its own."""
+
+from hubbub.brokers.memory import MemoryBroker
+from hubbub.hub.broker import Broker, Retention
+from hubbub.hub.publications import Draft, Position
+from hubbub.testing import FakeClock
+from hubbub.testing.conformance import BrokerSuite
+
+
+class TestConformance(BrokerSuite):
+    def broker(self, clock: FakeClock) -> Broker:
+        return MemoryBroker(clock)
+
+
+def draft(channel: str, clock: FakeClock) -> Draft:
+    return Draft(channel, "message", b"1", f"{channel}-{clock.time()}", clock.time())
+
+
+async def test_two_brokers_have_two_epochs():
+    first, second = MemoryBroker(), MemoryBroker()
+    assert (await first.read("room:a")).top.epoch != (await second.read("room:a")).top.epoch
+
+
+async def test_idle_streams_are_forgotten_and_their_positions_are_not_mistaken():
+    clock = FakeClock()
+    broker = MemoryBroker(clock)
+    brief = Retention(10, 5.0)
+    for _ in range(4):
+        old = await broker.publish(draft("room:old", clock), brief)
+    for number in range(200):
+        clock.advance(1)
+        await broker.publish(draft(f"room:{number}", clock), brief)
+    assert len(broker._streams) < 50
+    # The channel begins again above where it was forgotten, so its old reader is not told a false whole.
+    reading = await broker.read("room:old", Position(old.epoch, 2))
+    assert not reading.whole
+    new = await broker.publish(draft("room:old", clock), brief)
+    assert new.epoch == old.epoch
+    assert new.offset > old.offset
+    assert not (await broker.read("room:old", Position(old.epoch, 2))).whole
+
+
+async def test_a_channel_with_readers_is_not_forgotten():
+    clock = FakeClock()
+    broker = MemoryBroker(clock)
+    brief = Retention(10, 5.0)
+    await broker.subscribe("room:quiet")
+    top = (await broker.read("room:quiet")).top
+    for number in range(200):
+        clock.advance(1)
+        await broker.publish(draft(f"room:{number}", clock), brief)
+    assert (await broker.read("room:quiet")).top == top
+    await broker.unsubscribe("room:quiet")
+    assert "room:quiet" not in broker._streams
+
+
+async def test_idempotency_keys_are_forgotten_after_their_window():
+    clock = FakeClock()
+    broker = MemoryBroker(clock)
+    kept = Retention(10, 3600.0)
+    first = await broker.publish(draft("room:a", clock), kept, "key")
+    clock.advance(301)
+    second = await broker.publish(draft("room:a", clock), kept, "key")
+    assert second.offset == first.offset + 1
+    assert len(broker._seen) == 1
