@@ -1,0 +1,1 @@
+"""The ASGI edges: WebSocket, HTTP, and `Hub`, the façade that users hold."""

@@ -1,0 +1,349 @@
+"""`Hub`: what an application holds."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.requests import HTTPConnection
+from starlette.routing import WebSocketRoute
+
+from hubbub.authentication.origins import OriginPolicy
+from hubbub.authentication.redaction import RedactingFilter
+from hubbub.authentication.tickets import MemoryTickets, TicketStore
+from hubbub.brokers.memory import MemoryBroker
+from hubbub.brokers.memory_presence import MemoryPresence
+from hubbub.clock import Clock, SystemClock
+from hubbub.codes import CloseCode
+from hubbub.dialects.plain import ROOM, PlainJSON
+from hubbub.endpoints import routes
+from hubbub.endpoints.handshake import Doorkeeper, checked
+from hubbub.endpoints.injection import Injector
+from hubbub.endpoints.namespace import NamespaceHandle
+from hubbub.endpoints.queued import TextEncoding
+from hubbub.endpoints.websocket import Scope, WebSocketEndpoint
+from hubbub.exceptions import ConfigurationError, InvalidToken
+from hubbub.hub import commands
+from hubbub.hub.attendance import OfflineHook
+from hubbub.hub.broker import Broker, Reading
+from hubbub.hub.channels import USER_NAMESPACE, user_channel
+from hubbub.hub.dispatch import Authenticator
+from hubbub.hub.identity import Identity
+from hubbub.hub.limits import Limits
+from hubbub.hub.namespaces import Namespace, Namespaces, Publish, Subscribe
+from hubbub.hub.node import Node
+from hubbub.hub.presence import PresenceStore, Roster
+from hubbub.hub.publications import Position
+from hubbub.hub.statistics import Statistics
+from hubbub.types import UserId
+
+logger = logging.getLogger(__name__)
+
+OfflineFunction = TypeVar("OfflineFunction", bound=Callable[..., Any])
+
+ACCESS_LOGGERS = ("uvicorn.access", "uvicorn.error")
+TOPIC = "topic:"
+
+
+class Hub:
+    """Real-time channels for a FastAPI application.
+
+    ::
+
+        hub = Hub(authenticate=JWTAuthenticator(secret))
+        rooms = hub.namespace("room", publish="subscriber", presence=True)
+        app = FastAPI(lifespan=hub.lifespan)
+        app.include_router(hub.router)
+
+    Args:
+        broker: carries publications between nodes; `None` is one process with its streams in memory.
+        presence: keeps presence leases; `None` likewise.
+        authenticate: turns a token into an `Identity`, or returns `None` for one that is not valid. Sync or
+            async; may take FastAPI's `Depends`. Without it no token is valid.
+        allowed_origins: origins of other sites whose pages may connect, such as ``https://app.example.com``; the
+            same origin always may.
+        allow_anonymous: whether connections without a token come in, as the user ``""``.
+        session_cookie: the name of a cookie that carries a token; `None` looks at no cookie.
+        limits: bounds on connections, subscriptions, sizes and rates.
+        tickets: keeps tickets for handshakes; `None` in memory, for 30 s.
+        heartbeat: seconds between pings.
+        presence_lease: seconds after which the members of a node that died have left.
+        presence_grace: seconds a lost connection's user stays present, in case they come back.
+        auth_deadline: seconds a connection without a credential has for its `auth` message.
+        leeway: seconds an identity is accepted after it expired.
+        hook_timeout: seconds a hook may take, its dependencies included.
+        clock: what time it is.
+
+    Raises:
+        ConfigurationError: an argument that cannot work.
+    """
+
+    def __init__(
+        self,
+        *,
+        broker: Broker | None = None,
+        presence: PresenceStore | None = None,
+        authenticate: Callable[..., Any] | None = None,
+        allowed_origins: Collection[str] = (),
+        allow_anonymous: bool = False,
+        session_cookie: str | None = None,
+        limits: Limits | None = None,
+        tickets: TicketStore | None = None,
+        heartbeat: float = 25.0,
+        presence_lease: float = 30.0,
+        presence_grace: float = 5.0,
+        auth_deadline: float = 5.0,
+        leeway: float = 30.0,
+        hook_timeout: float = 10.0,
+        clock: Clock | None = None,
+    ) -> None:
+        for name, seconds in (("heartbeat", heartbeat), ("presence_lease", presence_lease)):
+            if seconds <= 0:
+                raise ConfigurationError(f"{name} is a number of seconds above 0, not {seconds}.")
+        self._clock = clock or SystemClock()
+        self._broker = broker
+        self._presence = presence
+        self._limits = limits or Limits()
+        self._timing = {
+            "heartbeat": float(heartbeat),
+            "lease": float(presence_lease),
+            "grace": float(presence_grace),
+            "leeway": float(leeway),
+        }
+        self._injector = Injector(hook_timeout)
+        self._namespaces = Namespaces(
+            [Namespace(USER_NAMESPACE, subscribe=Subscribe.OWNER, publish=Publish.NOBODY)]
+        )
+        self._offline_hooks: list[OfflineHook] = []
+        self._authenticate = self._authenticator(authenticate, allow_anonymous=allow_anonymous)
+        self._tickets = tickets or MemoryTickets(self._clock)
+        self._doorkeeper = Doorkeeper(
+            self._authenticate,
+            self._tickets,
+            OriginPolicy(allowed_origins),
+            session_cookie,
+            allow_anonymous=allow_anonymous,
+        )
+        self._node: Node | None = None
+        self.router = self._router(auth_deadline)
+        """Serves ``/ws``, ``/ws/{room_id}``, ``/ws/notifications/{topic}`` and ``/hubbub.js``."""
+        self.api = routes.tickets(self._tickets, self._doorkeeper, 30.0)
+        """Serves ``POST /ws-ticket``; include it with a prefix such as ``/api/v1``."""
+
+    def namespace(self, name: str, **policy: Any) -> NamespaceHandle:
+        """Define the channels ``name:…``; keywords as in `Namespace`.
+
+        Raises:
+            ConfigurationError: the name is taken, or a value cannot work.
+        """
+        handle = NamespaceHandle.define(name, policy, self._injector)
+        self._namespaces.add(handle.policy)
+        return handle
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+        """Run the hub for as long as the application runs: ``FastAPI(lifespan=hub.lifespan)``.
+
+        To combine it with a lifespan of your own, enter ``hub.lifespan(app)`` inside that.
+        """
+        if self._node is not None:
+            raise ConfigurationError("This hub is already running; use one Hub for each application.")
+        self._injector.bind(app)
+        node = Node(
+            self._broker or MemoryBroker(self._clock),
+            self._presence or MemoryPresence(self._clock),
+            self._namespaces,
+            self._authenticate,
+            self._clock,
+            self._limits,
+            **self._timing,
+        )
+        node.attendance.offline_hooks.extend(self._offline_hooks)
+        redaction = RedactingFilter()
+        for name in ACCESS_LOGGERS:
+            logging.getLogger(name).addFilter(redaction)
+        try:
+            async with node:
+                self._node = node
+                yield
+        finally:
+            self._node = None
+            for name in ACCESS_LOGGERS:
+                logging.getLogger(name).removeFilter(redaction)
+
+    def on_offline(self, hook: OfflineFunction) -> OfflineFunction:
+        """Call a hook with the id of each user whose last connection ended, once in the cluster.
+
+        It runs after the grace for lost connections; it may be sync or async and take `Depends`.
+        """
+        prepared = self._injector.prepare(hook, {"user_id": str})
+
+        async def gone(user_id: UserId) -> None:
+            await prepared(user_id=user_id)
+
+        self._offline_hooks.append(gone)
+        return hook
+
+    async def identity(self, connection: HTTPConnection) -> Identity:
+        """Find out who a request or handshake speaks for: ``Annotated[Identity, Depends(hub.identity)]``.
+
+        Raises:
+            HTTPException: 401 without a valid credential (on HTTP and SSE routes).
+            WebSocketException: 4001 (on WebSocket routes).
+        """
+        return await self._doorkeeper.identity(connection)
+
+    async def publish(
+        self,
+        channel: str,
+        event: str | BaseModel,
+        data: Any = None,
+        *,
+        exclude: Collection[str] = (),
+        idempotency_key: str | None = None,
+    ) -> Position:
+        """Publish to a channel as the server; see `hubbub.hub.publishing.Publisher.publish`.
+
+        Returns:
+            Where it stands: epoch, offset and id.
+
+        Raises:
+            UnknownChannel: no namespace answers to the name.
+            TooLarge: the data is over the namespace's `max_message_bytes`.
+            PublishError: the broker did not take it (`PublishUncertain`: it is unknown whether it did).
+        """
+        return await self._running.publisher.publish(
+            channel, event, data, exclude=exclude, idempotency_key=idempotency_key
+        )
+
+    def to_user(self, user_id: str) -> "UserChannel":
+        """Return the channel that reaches every device of one user."""
+        return UserChannel(self, UserId(user_id))
+
+    async def broadcast(
+        self, event: str | BaseModel, data: Any = None, *, exclude: Collection[str] = ()
+    ) -> None:
+        """Tell every connected client; not stored, so who is away does not get it.
+
+        Raises:
+            PublishError: the broker did not take it.
+        """
+        await self._running.publisher.broadcast(event, data, exclude=exclude)
+
+    async def disconnect(
+        self,
+        user_id: str,
+        *,
+        code: CloseCode = CloseCode.FORBIDDEN,
+        reason: str = "Disconnected by the server",
+    ) -> int:
+        """Close every connection of a user; return how many there were."""
+        sessions = self._running.connections.of_user(UserId(user_id))
+        for session in sessions:
+            self._running.connections.close(session, code, reason)
+        return len(sessions)
+
+    async def presence(self, channel: str, *, limit: int = 100, after: str | None = None) -> Roster:
+        """List the users in a channel, in the order of their ids, a page at a time.
+
+        Raises:
+            UnknownChannel: no namespace answers to the name.
+        """
+        parsed, _ = self._namespaces.resolve(channel)
+        return await self._running.attendance.roster(
+            parsed.name, limit, None if after is None else UserId(after)
+        )
+
+    async def online(self, users: Collection[str]) -> set[str]:
+        """Return which of these users are connected anywhere."""
+        return set(await self._running.attendance.online([UserId(user) for user in users]))
+
+    async def history(self, channel: str, *, limit: int = 50, before: int | None = None) -> Reading:
+        """Read the newest publications of a channel, those below the offset `before`.
+
+        Raises:
+            UnknownChannel: no namespace answers to the name.
+        """
+        parsed, _ = self._namespaces.resolve(channel)
+        return await self._running.broker.history(parsed.name, limit=limit, before=before)
+
+    @property
+    def statistics(self) -> Statistics:
+        """What this node has counted since it started."""
+        return self._running.statistics
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected to this node."""
+        return len(self._running.connections)
+
+    @property
+    def channels(self) -> int:
+        """How many channels have readers on this node."""
+        return len(self._running.feeds)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the lifespan has been entered."""
+        return self._node is not None
+
+    @property
+    def _running(self) -> Node:
+        if self._node is None:
+            raise RuntimeError("The hub is not running: pass lifespan=hub.lifespan to FastAPI(…).")
+        return self._node
+
+    def _authenticator(
+        self, authenticate: Callable[..., Any] | None, *, allow_anonymous: bool
+    ) -> Authenticator:
+        if authenticate is not None:
+            return checked(self._injector.prepare(authenticate, {"token": str}))
+        if not allow_anonymous:
+            logger.warning("This Hub lets nobody in: give it authenticate=… or allow_anonymous=True.")
+
+        async def nobody(token: str) -> Identity:
+            raise InvalidToken("This server accepts no tokens: its Hub has no authenticate=….")
+
+        return nobody
+
+    def _router(self, auth_deadline: float) -> APIRouter:
+        router = APIRouter()
+        encoding = TextEncoding(PlainJSON())
+
+        def serve(path: str, join: Callable[[Scope], commands.Subscribe | None]) -> None:
+            endpoint = WebSocketEndpoint(
+                lambda: self._running, lambda: self._doorkeeper, encoding, join, auth_deadline
+            )
+            router.routes.append(WebSocketRoute(path, endpoint, name=f"hubbub {path}"))
+
+        serve("/ws", lambda _: None)
+        serve("/ws/notifications/{topic:path}", lambda scope: to_channel(scope, TOPIC, "topic"))
+        serve("/ws/{room_id:path}", lambda scope: to_channel(scope, ROOM, "room_id"))
+        router.include_router(routes.browser_client())
+        return router
+
+
+class UserChannel:
+    """Every device of one user.
+
+    Args:
+        hub: who sends.
+        user_id: to whom.
+    """
+
+    def __init__(self, hub: Hub, user_id: UserId) -> None:
+        self._hub = hub
+        self._channel = user_channel(user_id)
+
+    async def send(
+        self, event: str | BaseModel, data: Any = None, *, idempotency_key: str | None = None
+    ) -> Position:
+        """Publish to the user's own channel; errors as in `Hub.publish`."""
+        return await self._hub.publish(self._channel, event, data, idempotency_key=idempotency_key)
+
+
+def to_channel(scope: Scope, prefix: str, parameter: str) -> commands.Subscribe:
+    """Subscribe a connection to the channel of its path."""
+    return commands.Subscribe(channel=prefix + scope["path_params"][parameter], as_room=prefix == ROOM)

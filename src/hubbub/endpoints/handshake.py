@@ -1,0 +1,117 @@
+"""From a handshake or a request to an identity: the Origin, the credential, the authenticator."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from starlette.exceptions import HTTPException, WebSocketException
+from starlette.requests import HTTPConnection
+
+from hubbub.authentication.credentials import CredentialKind, find_credential
+from hubbub.authentication.origins import OriginPolicy
+from hubbub.authentication.tickets import TicketStore
+from hubbub.codes import CloseCode
+from hubbub.exceptions import Forbidden, InvalidToken
+from hubbub.hub.dispatch import Authenticator
+from hubbub.hub.identity import ANONYMOUS_IDENTITY, Identity
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Doorkeeper:
+    """Finds out who is at the door; the same for WebSocket, SSE and HTTP.
+
+    Args:
+        authenticate: reads tokens.
+        tickets: redeems tickets.
+        origins: which pages' browsers may come in.
+        session_cookie: the cookie that carries a token; `None` looks at no cookie.
+        allow_anonymous: whether somebody without a credential comes in as the user ``""``.
+    """
+
+    def __init__(
+        self,
+        authenticate: Authenticator,
+        tickets: TicketStore,
+        origins: OriginPolicy,
+        session_cookie: str | None,
+        *,
+        allow_anonymous: bool,
+    ) -> None:
+        self.authenticate = authenticate
+        self._tickets = tickets
+        self._origins = origins
+        self._session_cookie = session_cookie
+        self._allow_anonymous = allow_anonymous
+
+    def check_origin(self, headers: Headers) -> None:
+        """Turn away a browser that shows somebody else's page.
+
+        Raises:
+            Forbidden: the Origin is not allowed.
+        """
+        self._origins.check(headers)
+
+    async def identify(
+        self, headers: Headers, query_string: bytes = b"", subprotocols: Sequence[str] = ()
+    ) -> Identity | None:
+        """Return who a handshake speaks for; `None` where it does not say and must.
+
+        Raises:
+            InvalidToken: its credential is not valid.
+        """
+        credential = find_credential(headers, query_string, subprotocols, cookie=self._session_cookie)
+        if credential is None:
+            return ANONYMOUS_IDENTITY if self._allow_anonymous else None
+        if credential.kind is CredentialKind.TICKET:
+            return await self._tickets.redeem(credential.value)
+        return await self.authenticate(credential.value)
+
+    async def identity(self, connection: HTTPConnection) -> Identity:
+        """Be FastAPI's dependency: ``identity: Annotated[Identity, Depends(hub.identity)]``.
+
+        Raises:
+            HTTPException: 401 without a valid credential, 403 from a foreign Origin (on HTTP routes).
+            WebSocketException: 4001 or 4003 (on WebSocket routes).
+        """
+        try:
+            return await self._of_connection(connection)
+        except InvalidToken as error:
+            raise refuse(connection, 401, error.close_code, str(error)) from error
+        except Forbidden as error:
+            raise refuse(connection, 403, CloseCode.FORBIDDEN, error.message) from error
+
+    async def _of_connection(self, connection: HTTPConnection) -> Identity:
+        scope = connection.scope
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        subprotocols: Sequence[str] = scope.get("subprotocols", ())
+        browser_adds_cookie = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
+        if browser_adds_cookie:
+            self.check_origin(headers)
+        identity = await self.identify(headers, scope["query_string"], subprotocols)
+        if identity is None:
+            raise InvalidToken("Sign in: send a token as `Authorization: Bearer …`.")
+        return identity
+
+
+def refuse(connection: HTTPConnection, status: int, code: CloseCode, message: str) -> Exception:
+    """Make the exception that Starlette turns into the right kind of refusal."""
+    if connection.scope["type"] == "websocket":
+        return WebSocketException(code=code, reason=message)
+    challenge = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return HTTPException(status, message, headers=challenge)
+
+
+def checked(authenticate: Callable[..., Awaitable[Any]]) -> Authenticator:
+    """Make an authenticator of a user's callable: `None` is an invalid token, anything odd an error."""
+
+    async def call(token: str) -> Identity:
+        identity = await authenticate(token=token)
+        if identity is None:
+            raise InvalidToken("The token is not valid.")
+        if not isinstance(identity, Identity):
+            raise TypeError(f"authenticate returned {type(identity).__name__}, not an Identity or None")
+        return identity
+
+    return call

@@ -1,0 +1,178 @@
+"""Hooks of the application, with FastAPI's own `Depends` resolved for each call.
+
+A hook runs for a message, not for a request: its dependencies are opened before it and closed after it, so that a
+database session lives as long as one message needs it and no socket pins one.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, get_args, get_origin, get_type_hints
+
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_dependant, solve_dependencies
+from fastapi.params import Depends
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+
+from hubbub.exceptions import ConfigurationError, Forbidden, HookTimeout
+
+Values = Mapping[str, Any]
+
+
+class Injector:
+    """Calls hooks with what they ask for.
+
+    Args:
+        timeout: seconds a hook may take, its dependencies included.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._app: Any = None
+
+    def bind(self, app: Any) -> None:
+        """Name the application whose state and `dependency_overrides` dependencies see."""
+        self._app = app
+
+    def prepare(self, hook: Callable[..., Any], offered: Mapping[str, type]) -> Callable[..., Awaitable[Any]]:
+        """Read a hook's signature once, and return a coroutine function that takes what is `offered` by name.
+
+        Each parameter is either a dependency, or takes the offered value of its annotated type, else of its
+        name, else the next that is left.
+
+        Raises:
+            ConfigurationError: a parameter asks for something that is not offered.
+        """
+        plan = Plan(hook, offered)
+
+        async def call(**values: Any) -> Any:
+            try:
+                async with asyncio.timeout(self._timeout) as deadline:
+                    return await self._run(plan, values)
+            except TimeoutError:
+                if deadline.expired():
+                    raise HookTimeout(
+                        f"The server took longer than {self._timeout:g} s; try again."
+                    ) from None
+                raise
+            except HTTPException as error:
+                if error.status_code < 500:
+                    raise Forbidden(str(error.detail)) from error
+                raise
+
+        return call
+
+    async def _run(self, plan: "Plan", values: Values) -> Any:
+        if plan.dependant is None:
+            return await plan.call(values, {})
+        # `solve_dependencies` looks for its two exit stacks in the request's scope.
+        async with AsyncExitStack() as outer, AsyncExitStack() as inner:
+            request = Request(
+                {
+                    "type": "http",
+                    "method": "GET",
+                    "path": "/",
+                    "headers": [],
+                    "query_string": b"",
+                    "app": self._app,
+                    "fastapi_inner_astack": outer,
+                    "fastapi_function_astack": inner,
+                }
+            )
+            solved = await solve_dependencies(
+                request=request,
+                dependant=plan.dependant,
+                dependency_overrides_provider=self._app
+                if hasattr(self._app, "dependency_overrides")
+                else None,
+                async_exit_stack=outer,
+                embed_body_fields=False,
+            )
+            if solved.errors:
+                raise ConfigurationError(
+                    f"{plan.name} depends on parts of a request that a message has not: {solved.errors}"
+                )
+            return await plan.call(values, solved.values)
+        raise AssertionError("unreachable: exit stacks here suppress nothing")
+
+
+class Plan:
+    """A hook's signature, read once."""
+
+    __slots__ = ("_given", "_hook", "_is_async", "dependant", "name")
+
+    def __init__(self, hook: Callable[..., Any], offered: Mapping[str, type]) -> None:
+        self.name = getattr(hook, "__qualname__", repr(hook))
+        self._hook = hook
+        target = hook if inspect.isroutine(hook) or inspect.isclass(hook) else type(hook).__call__
+        self._is_async = inspect.iscoroutinefunction(target)
+        try:
+            hints = get_type_hints(target, include_extras=True)
+        except NameError as error:
+            raise ConfigurationError(f"{self.name}: an annotation cannot be resolved: {error}") from error
+        parameters = inspect.signature(hook).parameters.values()
+        dependencies = []
+        plain = []
+        for parameter in parameters:
+            annotation = hints.get(parameter.name, parameter.annotation)
+            if is_dependency(parameter, annotation):
+                dependencies.append(
+                    parameter.replace(annotation=annotation, kind=inspect.Parameter.KEYWORD_ONLY)
+                )
+            else:
+                plain.append((parameter, annotation))
+        self._given = self._match(plain, offered)
+        self.dependant = self._dependant(dependencies) if dependencies else None
+
+    async def call(self, values: Values, solved: Values) -> Any:
+        """Run the hook; a sync one in a thread."""
+        arguments = {name: values[source] for name, source in self._given.items()}
+        if self._is_async:
+            return await self._hook(**arguments, **solved)
+        result = await run_in_threadpool(self._hook, **arguments, **solved)
+        return await result if inspect.isawaitable(result) else result
+
+    def _match(
+        self, plain: list[tuple[inspect.Parameter, Any]], offered: Mapping[str, type]
+    ) -> dict[str, str]:
+        left = dict(offered)
+        given: dict[str, str] = {}
+        for parameter, annotation in plain:
+            by_type = next(
+                (name for name, kind in left.items() if isinstance(annotation, type) and annotation is kind),
+                None,
+            )
+            by_name = parameter.name if parameter.name in left else None
+            in_order = next(iter(left), None) if annotation is inspect.Parameter.empty else None
+            source = by_type or by_name or in_order
+            if source is None:
+                if parameter.default is not inspect.Parameter.empty:
+                    continue
+                names = ", ".join(f"{name}: {kind.__name__}" for name, kind in offered.items())
+                raise ConfigurationError(
+                    f"{self.name}: the parameter {parameter.name!r} is neither a Depends(…) nor one of {names}."
+                )
+            given[parameter.name] = source
+            del left[source]
+        return given
+
+    def _dependant(self, dependencies: list[inspect.Parameter]) -> Dependant:
+        def shell(**_: Any) -> None:
+            """Carry a signature for FastAPI to read."""
+
+        shell.__signature__ = inspect.Signature(dependencies)  # type: ignore[attr-defined]
+        return get_dependant(path="/", call=shell)
+
+
+def is_dependency(parameter: inspect.Parameter, annotation: Any) -> bool:
+    """Whether FastAPI, not the hub, provides a parameter."""
+    if isinstance(parameter.default, Depends):
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, HTTPConnection):
+        return True
+    return get_origin(annotation) is not None and any(
+        isinstance(extra, Depends) for extra in get_args(annotation)[1:]
+    )
