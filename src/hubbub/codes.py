@@ -55,8 +55,7 @@ class ErrorCode(str, Enum):
 
     BAD_REQUEST = "bad_request", "Not JSON, not an object, or a field is missing or of the wrong type."
     UNKNOWN_TYPE = "unknown_type", "No message of that `type` exists."
-    UNAUTHORIZED = "unauthorized", "No token, or one that is not valid. Close 4001 follows."
-    TOKEN_EXPIRED = "token_expired", "The token's time is over. Close 4002 follows."  # noqa: S105 (a code)
+    UNAUTHORIZED = "unauthorized", "No token, or one that is not valid or has expired. Close 4001 follows."
     FORBIDDEN = "forbidden", "The namespace's policy or a hook refused."
     UNKNOWN_CHANNEL = "unknown_channel", "No namespace of that name is configured, or the name is not valid."
     NOT_SUBSCRIBED = "not_subscribed", "Join or subscribe first."

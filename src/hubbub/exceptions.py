@@ -40,8 +40,6 @@ class InvalidToken(HubbubError):
 class TokenExpired(InvalidToken):
     """A credential whose time is over."""
 
-    code = ErrorCode.TOKEN_EXPIRED
-
 
 class AuthenticationUnavailable(HubbubError):
     """The identity provider cannot be reached: nothing is known about the token, so try again."""

@@ -10,7 +10,7 @@ from hubbub.authentication.credentials import CredentialKind, find_credential
 from hubbub.authentication.origins import OriginPolicy
 from hubbub.authentication.tickets import TicketStore
 from hubbub.codes import CloseCode
-from hubbub.exceptions import Forbidden, InvalidToken
+from hubbub.exceptions import AuthenticationUnavailable, Forbidden, InvalidToken
 from hubbub.hub.dispatch import Authenticator
 from hubbub.hub.identity import ANONYMOUS_IDENTITY, Identity
 
@@ -72,13 +72,16 @@ class Doorkeeper:
         """Be FastAPI's dependency: ``identity: Annotated[Identity, Depends(hub.identity)]``.
 
         Raises:
-            HTTPException: 401 without a valid credential, 403 from a foreign Origin (on HTTP routes).
-            WebSocketException: 4001 or 4003 (on WebSocket routes).
+            HTTPException: 401 without a valid credential, 403 from a foreign Origin, 503 while tokens cannot be
+                checked (on HTTP routes).
+            WebSocketException: 4001, 4003 or 1013 (on WebSocket routes).
         """
         try:
             return await self._of_connection(connection)
         except InvalidToken as error:
             raise refuse(connection, 401, error.close_code, str(error)) from error
+        except AuthenticationUnavailable as error:
+            raise refuse(connection, 503, CloseCode.TRY_AGAIN_LATER, str(error)) from error
         except Forbidden as error:
             raise refuse(connection, 403, CloseCode.FORBIDDEN, error.message) from error
 
@@ -99,8 +102,8 @@ def refuse(connection: HTTPConnection, status: int, code: CloseCode, message: st
     """Make the exception that Starlette turns into the right kind of refusal."""
     if connection.scope["type"] == "websocket":
         return WebSocketException(code=code, reason=message)
-    challenge = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return HTTPException(status, message, headers=challenge)
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}.get(status)
+    return HTTPException(status, message, headers=headers)
 
 
 def checked(authenticate: Callable[..., Awaitable[Any]]) -> Authenticator:

@@ -49,9 +49,17 @@ class CloseFrame:
 class Dialect(Protocol):
     """A wire format of text frames."""
 
-    def decode(self, text: str) -> Command: ...
-    def encode_publication(self, publication: Publication) -> bytes: ...
-    def encode_reply(self, reply: Reply) -> bytes: ...
+    def decode(self, text: str) -> Command:
+        """Understand one message of a client; raises `BadRequest`."""
+        ...
+
+    def encode_publication(self, publication: Publication) -> bytes:
+        """Write a publication as its push."""
+        ...
+
+    def encode_reply(self, reply: Reply) -> bytes:
+        """Write a reply."""
+        ...
 
 
 class TextEncoding:

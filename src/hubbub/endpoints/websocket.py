@@ -9,11 +9,19 @@ from hubbub.authentication.credentials import selected_subprotocol
 from hubbub.codes import CloseCode, ErrorCode
 from hubbub.endpoints.handshake import Doorkeeper
 from hubbub.endpoints.queued import QueuedOutlet, TextEncoding
-from hubbub.exceptions import BadRequest, Forbidden, InvalidToken, LimitExceeded, Refusal, SessionClosed
+from hubbub.exceptions import (
+    AuthenticationUnavailable,
+    BadRequest,
+    Forbidden,
+    InvalidToken,
+    LimitExceeded,
+    Refusal,
+    SessionClosed,
+)
 from hubbub.hub import commands
 from hubbub.hub.identity import Identity
 from hubbub.hub.node import Node
-from hubbub.hub.replies import Failed
+from hubbub.hub.replies import Done, Failed
 from hubbub.hub.session import Session
 
 logger = logging.getLogger(__name__)
@@ -100,11 +108,13 @@ class Connection:
         session: Session | None = None
         clean = False
         try:
-            identity = await self._identify(doorkeeper, scope, deadline)
+            identity, ref = await self._identify(doorkeeper, scope, deadline)
             session = self._node.session(
                 identity, self._encoding, self._outlet, join.channel if join and join.as_room else None
             )
             await self._open(session)
+            if ref is not None:
+                session.send(Done(ref=ref))
             if join is not None:
                 await self._node.dispatcher.run(session, join)
             clean = await self._read(session)
@@ -121,7 +131,10 @@ class Connection:
                 self._node.end(session, clean=clean)
             self._outlet.finish()
 
-    async def _identify(self, doorkeeper: Doorkeeper, scope: Scope, deadline: float) -> Identity:
+    async def _identify(
+        self, doorkeeper: Doorkeeper, scope: Scope, deadline: float
+    ) -> tuple[Identity, commands.Ref]:
+        """Find out who connects; with the `ref` of the message that said so."""
         try:
             self._node.connections.check_capacity()
             identity = await doorkeeper.identify(
@@ -129,18 +142,22 @@ class Connection:
             )
             if identity is None:
                 with self._node.connections.waiting():
-                    identity = await self._first_message(doorkeeper, deadline)
+                    return await self._first_message(doorkeeper, deadline)
         except InvalidToken as error:
             raise Turned(error.code, str(error), error.close_code, error.close_reason) from error
+        except AuthenticationUnavailable as error:
+            raise Turned(
+                error.code, str(error), CloseCode.TRY_AGAIN_LATER, "Tokens cannot be checked"
+            ) from error
         except LimitExceeded as error:
             raise Turned(error.code, error.message, CloseCode.TRY_AGAIN_LATER, "Server full") from error
         except Refusal as error:
             raise Turned(
                 error.code, error.message, CloseCode.POLICY_VIOLATION, "Not authenticated"
             ) from error
-        return identity
+        return identity, None
 
-    async def _first_message(self, doorkeeper: Doorkeeper, deadline: float) -> Identity:
+    async def _first_message(self, doorkeeper: Doorkeeper, deadline: float) -> tuple[Identity, commands.Ref]:
         try:
             async with asyncio.timeout(deadline):
                 command = self._encoding.decode(self._text(await self._receive()))
@@ -150,7 +167,7 @@ class Connection:
             raise InvalidToken(f"Say who you are first. {error.message}") from error
         if not isinstance(command, commands.Authenticate):
             raise InvalidToken('Say who you are first: {"type":"auth","token":"…"}.')
-        return await doorkeeper.authenticate(command.token)
+        return await doorkeeper.authenticate(command.token), command.ref
 
     async def _open(self, session: Session) -> None:
         try:

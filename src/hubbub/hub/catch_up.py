@@ -1,5 +1,6 @@
 """Bringing a slow session up to date: from its positions, out of the streams, within the namespace's bound."""
 
+import logging
 from collections.abc import Callable
 
 from hubbub.codes import CloseCode
@@ -12,6 +13,8 @@ from hubbub.hub.recovery import newest_within
 from hubbub.hub.replies import Gap
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
+
+logger = logging.getLogger(__name__)
 
 Close = Callable[[Session, CloseCode, str], None]
 SLOW = "Too slow: come back with your positions"
@@ -63,6 +66,9 @@ class CatchUp:
                 for subscription in behind:
                     if session.is_writable():
                         await self._bring_up(subscription)
+        except Exception:
+            logger.exception("Session %s could not be brought up to date", session.id)
+            self._close(session, CloseCode.TRY_AGAIN_LATER, "The streams cannot be read: come back later")
         finally:
             self._running.discard(session)
 

@@ -134,10 +134,12 @@ class Connections:
         """Forget a session whose connection is over; whoever read from it calls this, whatever happened.
 
         Args:
-            clean: whether the client said goodbye. One that this side closed and that will not come back has left too.
+            clean: whether the client said goodbye. One that this side turned out has left too; one that was replaced
+                is here already, and one that shall come back has the grace.
         """
-        if session.close_code is not None:
-            clean = not session.close_code.reconnect
+        code = session.close_code
+        if code is not None:
+            clean = code is not CloseCode.NORMAL and not code.reconnect
         self._sessions.discard(session)
         of_user = self._by_user.get(session.user_id)
         if of_user is not None:

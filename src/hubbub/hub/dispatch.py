@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from hubbub.clock import Clock
 from hubbub.codes import CloseCode, ErrorCode, UnsubscribeCode
 from hubbub.exceptions import (
+    AuthenticationUnavailable,
     BadRequest,
     Forbidden,
     InvalidToken,
@@ -110,6 +111,8 @@ class Dispatcher:
         except InvalidToken as error:
             self._fail(session, error.code, str(error), ref)
             self._connections.close(session, error.close_code, error.close_reason)
+        except AuthenticationUnavailable as error:
+            self._fail(session, error.code, str(error), ref)
         except Refusal as error:
             self._fail(session, error.code, error.message, ref)
             if isinstance(error, RateLimited) and session.bucket.refused >= FLOOD:

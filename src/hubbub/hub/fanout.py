@@ -33,7 +33,7 @@ class Subscription:
         feed: what it receives.
     """
 
-    __slots__ = ("behind", "expiry", "feed", "held", "position", "session", "token_bound")
+    __slots__ = ("behind", "expiry", "feed", "has_read", "held", "position", "session", "token_bound")
 
     def __init__(self, session: "Session", feed: "Feed") -> None:
         self.session = session
@@ -42,6 +42,8 @@ class Subscription:
         """Where the session stands, while it is not live; a live one stands where its feed does."""
         self.held: list[Publication] | None = None
         """What came while it waits; `None` when it does not."""
+        self.has_read = False
+        """Whether the stream was read in this wait, so that only the feed has to get there."""
         self.behind = 0
         """How many bytes it has missed while lagging."""
         self.token_bound = False
@@ -140,6 +142,7 @@ class Feed:
         """Let a subscription wait: what comes from now on is kept for it."""
         self.remove(subscription)
         subscription.held = []
+        subscription.has_read = False
         self.waiting[subscription.session] = subscription
 
     def fall_behind(self, subscription: Subscription, missed: int) -> None:
@@ -158,6 +161,7 @@ class Feed:
         """
         if self.position.epoch != subscription.position.epoch and not self.writers:
             self.position = subscription.position
+        subscription.has_read = True
         self._flush(subscription)
         if self._has_reached(subscription.position):
             self._admit(subscription)
@@ -197,8 +201,7 @@ class Feed:
 
     def _promote(self) -> None:
         for subscription in list(self.waiting.values()):
-            # One that is still reading stands nowhere yet.
-            if subscription.position is not NOWHERE and self._has_reached(subscription.position):
+            if subscription.has_read and self._has_reached(subscription.position):
                 self._flush(subscription)
                 self._admit(subscription)
 
