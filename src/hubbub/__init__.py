@@ -3,6 +3,9 @@
 from hubbub.authentication.issuing import TokenIssuer
 from hubbub.authentication.jwks import JWKSet
 from hubbub.authentication.jwt import JWTAuthenticator
+from hubbub.authentication.origins import OriginPolicy
+from hubbub.authentication.redaction import RedactingFilter
+from hubbub.authentication.tickets import UsedOnce
 from hubbub.codes import CloseCode, ErrorCode, UnsubscribeCode
 from hubbub.endpoints.facade import Hub
 from hubbub.endpoints.namespace import NamespaceHandle
@@ -46,6 +49,7 @@ __all__ = [
     "JWTAuthenticator",
     "Limits",
     "NamespaceHandle",
+    "OriginPolicy",
     "Overflow",
     "Position",
     "Publication",
@@ -53,6 +57,7 @@ __all__ = [
     "PublishError",
     "PublishUncertain",
     "Reading",
+    "RedactingFilter",
     "Refusal",
     "Roster",
     "Subscribe",
@@ -62,5 +67,6 @@ __all__ = [
     "Typing",
     "UnknownChannel",
     "UnsubscribeCode",
+    "UsedOnce",
     "__version__",
 ]

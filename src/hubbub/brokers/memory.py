@@ -75,7 +75,8 @@ class MemoryBroker:
         """In the order in which `_forget_streams` looks at them."""
         self._floor = 0
         """No stream that was forgotten stood higher."""
-        self._subscribed: set[str] = set()
+        self._subscribed: dict[str, int] = {}
+        """Which channels are delivered, and where one without a stream begins."""
         self._seen: OrderedDict[tuple[str, str], tuple[float, Position]] = OrderedDict()
         self._receiver: Receiver | None = None
 
@@ -103,32 +104,28 @@ class MemoryBroker:
 
     async def subscribe(self, channel: str) -> None:
         """Begin to deliver a channel."""
-        self._subscribed.add(channel)
-        # A channel with readers has a stream, so that its top stays put while others are forgotten.
-        self._streams.setdefault(channel, Stream(self._floor))
+        # A channel with readers stands where it stood when they came, while others are forgotten.
+        self._subscribed.setdefault(channel, self._floor)
 
     async def unsubscribe(self, channel: str) -> None:
         """Stop delivering a channel."""
-        self._subscribed.discard(channel)
-        stream = self._streams.get(channel)
-        if stream is not None and stream.last_id is None:
-            del self._streams[channel]
+        self._subscribed.pop(channel, None)
 
     async def read(self, channel: str, since: Position | None = None) -> Reading:
         """Read the top and, with `since`, everything after it."""
         stream = self._trimmed(channel)
-        top = self._top(stream)
+        top = self._top(channel, stream)
         if since is None:
             return Reading(top)
         if since.epoch != self._epoch:
             return Reading(top, whole=False)
-        missed = (stream or Stream(self._floor)).since(since)
+        missed = (stream or Stream(top.offset)).since(since)
         return Reading(top, whole=False) if missed is None else Reading(top, missed)
 
     async def history(self, channel: str, *, limit: int, before: int | None = None) -> Reading:
         """Read the newest `limit` publications below `before`."""
         stream = self._trimmed(channel)
-        top = self._top(stream)
+        top = self._top(channel, stream)
         if stream is None or limit <= 0 or not stream.kept:
             return Reading(top)
         first = stream.kept[0].offset
@@ -151,7 +148,7 @@ class MemoryBroker:
             return Publication.placed(draft, Epoch(""), 0)
         stream = self._streams.get(draft.channel)
         if stream is None:
-            stream = self._streams[draft.channel] = Stream(self._floor)
+            stream = self._streams[draft.channel] = Stream(self._start(draft.channel))
         publication = Publication.placed(draft, self._epoch, stream.top + 1)
         stream.append(publication, retention)
         stream.trim(now)
@@ -164,9 +161,12 @@ class MemoryBroker:
             stream.trim(self._clock.time())
         return stream
 
-    def _top(self, stream: Stream | None) -> Position:
+    def _start(self, channel: str) -> int:
+        return self._subscribed.get(channel, self._floor)
+
+    def _top(self, channel: str, stream: Stream | None) -> Position:
         if stream is None:
-            return Position(self._epoch, self._floor)
+            return Position(self._epoch, self._start(channel))
         return Position(self._epoch, stream.top, stream.last_id)
 
     def _forget_streams(self, now: float) -> None:

@@ -253,6 +253,8 @@ class PlainJSON:
             head = self._head.decode(text)
         except msgspec.ValidationError:
             return BadRequest(f"A message is a JSON object with a `type`. {error}.")
+        except msgspec.DecodeError as unread:  # found behind what was wrong with the message
+            return BadRequest(f"This is not JSON: {unread}.")
         except RecursionError:
             return BadRequest("The JSON is nested too deeply.")
         ref = head.ref if isinstance(head.ref, str | int) and not isinstance(head.ref, bool) else None

@@ -22,7 +22,7 @@ from hubbub.endpoints import routes
 from hubbub.endpoints.handshake import Doorkeeper, checked
 from hubbub.endpoints.injection import Injector
 from hubbub.endpoints.namespace import NamespaceHandle
-from hubbub.endpoints.queued import TextEncoding
+from hubbub.endpoints.queued import TextEncoding, Writers
 from hubbub.endpoints.websocket import Scope, WebSocketEndpoint
 from hubbub.exceptions import ConfigurationError, InvalidToken
 from hubbub.hub import commands
@@ -127,6 +127,7 @@ class Hub:
             allow_anonymous=allow_anonymous,
         )
         self._node: Node | None = None
+        self._writers = Writers()
         self.router = self._router(auth_deadline)
         """Serves ``/ws``, ``/ws/{room_id}``, ``/ws/notifications/{topic}`` and ``/hubbub.js``."""
         self.api = routes.tickets(self._tickets, self._doorkeeper, 30.0)
@@ -166,6 +167,7 @@ class Hub:
             logging.getLogger(name).addFilter(redaction)
         try:
             async with node:
+                node.repeat(1.0, self._writers.sweep)
                 self._node = node
                 yield
         finally:
@@ -314,7 +316,7 @@ class Hub:
 
         def serve(path: str, join: Callable[[Scope], commands.Subscribe | None]) -> None:
             endpoint = WebSocketEndpoint(
-                lambda: self._running, lambda: self._doorkeeper, encoding, join, auth_deadline
+                lambda: self._running, lambda: self._doorkeeper, encoding, self._writers, join, auth_deadline
             )
             router.routes.append(WebSocketRoute(path, endpoint, name=f"hubbub {path}"))
 

@@ -1,12 +1,12 @@
 """The queued outlet: a bounded queue and one writer, on any ASGI server.
 
-The writer is a task only while there is something to write, so that an idle connection has none. When the queue is
-over its bound the session is paused: it keeps its positions, and what it misses is read from the streams later.
+The writer is a task only while a connection is busy: an idle one has neither a task nor a queue. When the queue is over
+its bound the session is paused: it keeps its positions, and what it misses is read from the streams later.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Protocol
 
 from hubbub.hub.commands import Command
@@ -39,11 +39,10 @@ class CloseFrame:
 
     __slots__ = ("message",)
 
+    size = 0
+
     def __init__(self, code: int, reason: str) -> None:
         self.message: Message = {"type": "websocket.close", "code": code, "reason": reason}
-
-    def __len__(self) -> int:
-        return 0
 
 
 class Dialect(Protocol):
@@ -91,12 +90,37 @@ class TextEncoding:
         return TextFrame(self._dialect.encode_reply(reply))
 
 
+class Writers:
+    """The writers that run at the moment. Somebody calls `sweep` now and then, to end those that are idle."""
+
+    def __init__(self) -> None:
+        self._outlets: set[QueuedOutlet] = set()
+
+    def start(self, outlet: "QueuedOutlet", writing: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run an outlet's writer."""
+        self._outlets.add(outlet)
+        return asyncio.get_running_loop().create_task(writing)
+
+    def ended(self, outlet: "QueuedOutlet") -> None:
+        """Forget an outlet whose writer has ended."""
+        self._outlets.discard(outlet)
+
+    def sweep(self) -> None:
+        """End each writer that has had nothing to do since the last sweep."""
+        for outlet in tuple(self._outlets):
+            outlet.rest()
+
+    def __len__(self) -> int:
+        return len(self._outlets)
+
+
 class QueuedOutlet:
     """Sends frames in order through an ASGI `send`, as fast as the peer takes them.
 
     Args:
         send: the ASGI callable.
         interrupt: ends the task that reads from this connection; called when the peer is gone or given up.
+        writers: runs the writer.
         max_bytes: over so many bytes waiting, the session is paused.
         max_messages: over so many messages waiting, the same.
     """
@@ -109,9 +133,12 @@ class QueuedOutlet:
         "_max_bytes",
         "_max_messages",
         "_over",
+        "_parked",
         "_queue",
+        "_seen",
         "_send",
         "_writer",
+        "_writers",
         "pending",
         "progress",
     )
@@ -120,17 +147,23 @@ class QueuedOutlet:
         self,
         send: Send,
         interrupt: Callable[[], None],
+        writers: Writers,
         *,
         max_bytes: int = 65_536,
         max_messages: int = 1024,
     ) -> None:
         self._send = send
         self._interrupt = interrupt
+        self._writers = writers
         self._max_bytes = max_bytes
         self._max_messages = max_messages
         self._queue: deque[TextFrame | CloseFrame] | None = None
         self._listener: Listener | None = None
         self._writer: asyncio.Task[None] | None = None
+        self._parked: asyncio.Future[None] | None = None
+        """What the writer waits for while the queue is empty."""
+        self._seen = 0
+        """The progress at the last `rest`."""
         self._congested = False
         self._closing = False
         self._over = False
@@ -145,14 +178,10 @@ class QueuedOutlet:
         """Queue a frame; dropped once closed."""
         if self._closing:
             return
-        self.pending += len(frame)
-        self._put(frame)
-        if self._congested or self._queue is None:
-            return
-        if self.pending > self._max_bytes or len(self._queue) > self._max_messages:
-            self._congested = True
-            if self._listener is not None:
-                self._listener.pause()
+        self.pending += frame.size
+        queue = self._put(frame)
+        if self.pending > self._max_bytes or len(queue) > self._max_messages:
+            self._congest()
 
     def close(self, code: int, reason: str) -> None:
         """Queue a Close frame; nothing follows it."""
@@ -170,38 +199,62 @@ class QueuedOutlet:
         """End the writer; called by whoever read from the connection, when it is over."""
         self._closing = self._over = True
         self._listener = None
-        self._queue = None
-        if self._writer is not None:
-            self._writer.cancel()
-            self._writer = None
+        self._end_writer()
+
+    def rest(self) -> None:
+        """End the writer if it has had nothing to do since the last call."""
+        if self._parked is not None and self._seen == self.progress:
+            self._end_writer()
+        self._seen = self.progress
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 (asyncio.wait has it)
-        """Wait at most `timeout` seconds until everything was sent, for a connection that ends with words."""
+        """Wait at most `timeout` seconds for the Close frame to leave, after `close`."""
         if self._writer is not None:
             await asyncio.wait([self._writer], timeout=timeout)
 
-    def _put(self, frame: TextFrame | CloseFrame) -> None:
-        if self._queue is None:
-            self._queue = deque()
-        self._queue.append(frame)
-        if self._writer is None:
-            self._writer = asyncio.get_running_loop().create_task(self._write_all(self._queue))
+    def _put(self, frame: TextFrame | CloseFrame) -> "deque[TextFrame | CloseFrame]":
+        queue = self._queue
+        if queue is None:
+            queue = self._queue = deque()
+            self._writer = self._writers.start(self, self._write_all(queue))
+        queue.append(frame)
+        if self._parked is not None:
+            parked, self._parked = self._parked, None
+            parked.set_result(None)
+        return queue
 
-    async def _write_all(self, queue: deque[TextFrame | CloseFrame]) -> None:
+    def _congest(self) -> None:
+        if not self._congested:
+            self._congested = True
+            if self._listener is not None:
+                self._listener.pause()
+
+    async def _write_all(self, queue: "deque[TextFrame | CloseFrame]") -> None:
+        loop = asyncio.get_running_loop()
         try:
-            while queue:
-                frame = queue.popleft()
-                await self._send(frame.message)
-                self.pending -= len(frame)
-                self.progress += 1
+            while True:
+                while queue:
+                    frame = queue.popleft()
+                    await self._send(frame.message)
+                    self.pending -= frame.size
+                    self.progress += 1
+                if self._closing:
+                    return
+                if self._congested:
+                    self._congested = False
+                    if self._listener is not None:
+                        self._listener.resume()
+                self._parked = loop.create_future()
+                await self._parked
         except (OSError, RuntimeError):
             # The peer is gone (ASGI 2.4: OSError; older servers: RuntimeError). Reading would tell, but a
             # session that is slow does not read.
             self._writer = None
             self.abort()
-            return
-        self._queue = self._writer = None
-        if self._congested:
-            self._congested = False
-            if self._listener is not None:
-                self._listener.resume()
+
+    def _end_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        self._queue = self._parked = None
+        self._writers.ended(self)
+        if writer is not None:
+            writer.cancel()

@@ -8,7 +8,7 @@ from typing import Any
 from hubbub.authentication.credentials import selected_subprotocol
 from hubbub.codes import CloseCode, ErrorCode
 from hubbub.endpoints.handshake import Doorkeeper
-from hubbub.endpoints.queued import QueuedOutlet, TextEncoding
+from hubbub.endpoints.queued import QueuedOutlet, TextEncoding, Writers
 from hubbub.exceptions import (
     AuthenticationUnavailable,
     BadRequest,
@@ -52,6 +52,7 @@ class WebSocketEndpoint:
         node: called for the running node.
         doorkeeper: called for who comes in.
         encoding: the wire format.
+        writers: runs the outlets' writers.
         auto_join: what this path subscribes to.
         auth_deadline: seconds to send an `auth` message in.
     """
@@ -61,12 +62,14 @@ class WebSocketEndpoint:
         node: Callable[[], Node],
         doorkeeper: Callable[[], Doorkeeper],
         encoding: TextEncoding,
+        writers: Writers,
         auto_join: AutoJoin,
         auth_deadline: float,
     ) -> None:
         self._node = node
         self._doorkeeper = doorkeeper
         self._encoding = encoding
+        self._writers = writers
         self._auto_join = auto_join
         self._auth_deadline = auth_deadline
 
@@ -83,23 +86,24 @@ class WebSocketEndpoint:
             await send({"type": "websocket.close", "code": CloseCode.FORBIDDEN, "reason": error.message})
             return
         await send({"type": "websocket.accept", "subprotocol": selected_subprotocol(scope["subprotocols"])})
-        connection = Connection(node, self._encoding, receive, send)
+        connection = Connection(node, self._encoding, self._writers, receive, send)
         await connection.serve(doorkeeper, scope, self._auto_join(scope), self._auth_deadline)
 
 
 class Connection:
     """One accepted WebSocket, and the task that reads from it."""
 
-    __slots__ = ("_aborted", "_encoding", "_node", "_outlet", "_receive", "_send", "_task")
+    __slots__ = ("_aborted", "_encoding", "_node", "_outlet", "_receive", "_task")
 
-    def __init__(self, node: Node, encoding: TextEncoding, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, node: Node, encoding: TextEncoding, writers: Writers, receive: Receive, send: Send
+    ) -> None:
         self._node = node
         self._encoding = encoding
         self._receive = receive
-        self._send = send
         self._task = asyncio.current_task()
         self._aborted = False
-        self._outlet = QueuedOutlet(send, self._interrupt)
+        self._outlet = QueuedOutlet(send, self._interrupt, writers)
 
     async def serve(
         self, doorkeeper: Doorkeeper, scope: Scope, join: commands.Subscribe | None, deadline: float

@@ -40,7 +40,7 @@ Authenticator = Callable[[str], Awaitable[Identity]]
 
 MAX_PAGE = 1000
 FLOOD = 500
-"""After so many refusals for their rate in a row a connection is closed with 1008."""
+"""After so many more refusals for their rate than messages taken a connection is closed with 1008."""
 
 
 class Misunderstood(Command, frozen=True, kw_only=True):

@@ -48,7 +48,7 @@ class TokenBucket:
         self._tokens = max(rate, 1.0)
         self._refilled_at = clock.monotonic()
         self.refused = 0
-        """How many were refused since the last one that was taken."""
+        """How many more were refused than taken lately; one over its rate for long cannot reset it by a few."""
 
     def take(self) -> None:
         """Take one.
@@ -68,4 +68,4 @@ class TokenBucket:
                 f"At most {self._rate:g} messages a second are taken; try again in {wait:.2f} s."
             )
         self._tokens -= 1.0
-        self.refused = 0
+        self.refused = max(0, self.refused - 1)

@@ -157,8 +157,17 @@ class Node:
         task.cancel()
         await asyncio.wait([task])
 
+    def repeat(self, seconds: float, work: Callable[[], None]) -> None:
+        """Do something small again and again, for as long as the node runs."""
+
+        def due() -> None:
+            self.wheel.after(seconds, due)
+            work()
+
+        self.wheel.after(seconds, due)
+
     def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do something again and again; a round that is still running is not begun twice."""
+        """Do something that waits again and again; a round that is still running is not begun twice."""
 
         async def run() -> None:
             self._turning.add(name)
@@ -170,9 +179,8 @@ class Node:
         def due() -> None:
             if name not in self._turning:
                 self.background.start(run())
-            self.wheel.after(seconds, due)
 
-        self.wheel.after(seconds, due)
+        self.repeat(seconds, due)
 
     def _overflow(self, session: Session) -> None:
         self.connections.close(session, CloseCode.SLOW_CONSUMER, "Too slow: come back with your positions")
