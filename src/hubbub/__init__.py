@@ -4,12 +4,13 @@ from hubbub.authentication.issuing import TokenIssuer
 from hubbub.authentication.jwks import JWKSet
 from hubbub.authentication.jwt import JWTAuthenticator
 from hubbub.authentication.origins import OriginPolicy
-from hubbub.authentication.redaction import RedactingFilter
+from hubbub.authentication.redaction import RedactingFilter, redact
 from hubbub.authentication.tickets import UsedOnce
 from hubbub.codes import CloseCode, ErrorCode, UnsubscribeCode
 from hubbub.endpoints.facade import Hub
 from hubbub.endpoints.namespace import NamespaceHandle
 from hubbub.exceptions import (
+    AuthenticationUnavailable,
     ConfigurationError,
     Forbidden,
     HubbubError,
@@ -32,6 +33,7 @@ from hubbub.hub.publications import Position, Publication
 from hubbub.version import __version__
 
 __all__ = [
+    "AuthenticationUnavailable",
     "Channel",
     "ChatMessage",
     "CloseCode",
@@ -69,4 +71,5 @@ __all__ = [
     "UnsubscribeCode",
     "UsedOnce",
     "__version__",
+    "redact",
 ]

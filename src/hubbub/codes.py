@@ -3,7 +3,7 @@
 The tables in `docs/codes.md` are generated from here, and a test holds them together.
 """
 
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 from typing import Self
 
 
@@ -13,7 +13,7 @@ class CloseCode(IntEnum):
     reconnect: bool
     situation: str
 
-    def __new__(cls, value: int, reconnect: bool, situation: str) -> Self:  # noqa: FBT001 (a table)
+    def __new__(cls, value: int, reconnect: bool, situation: str) -> Self:
         """Make a row of the table."""
         code = int.__new__(cls, value)
         code._value_ = value
@@ -29,7 +29,7 @@ class CloseCode(IntEnum):
     MESSAGE_TOO_BIG = 1009, False, "A frame larger than MAX_MESSAGE_BYTES."
     INTERNAL_ERROR = 1011, True, "A fault of the server, or no answer to its pings."
     SERVICE_RESTART = 1012, True, "The node is draining for a restart: come back with your positions."
-    TRY_AGAIN_LATER = 1013, True, "The server is full (MAX_CONNECTIONS)."
+    TRY_AGAIN_LATER = 1013, True, "The server is full (MAX_CONNECTIONS), or a part that it needs cannot be reached at the moment."
     INVALID_TOKEN = 4001, False, "No, a bad, or a forged token: get a new one before you return."
     TOKEN_EXPIRED = 4002, True, "The identity expired and was not renewed: return with a fresh token."
     FORBIDDEN = (
@@ -41,7 +41,7 @@ class CloseCode(IntEnum):
     REVOKED = 4010, False, "The identity was revoked."
 
 
-class ErrorCode(str, Enum):
+class ErrorCode(StrEnum):
     """What the `code` of an `error` message says. The message beside it says what was expected."""
 
     situation: str

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi import APIRouter
@@ -19,7 +19,7 @@ from hubbub.clock import Clock, SystemClock
 from hubbub.codes import CloseCode
 from hubbub.dialects.plain import ROOM, PlainJSON
 from hubbub.endpoints import routes
-from hubbub.endpoints.handshake import Doorkeeper, checked
+from hubbub.endpoints.handshake import Doorkeeper, checked, for_connections
 from hubbub.endpoints.injection import Injector
 from hubbub.endpoints.namespace import NamespaceHandle
 from hubbub.endpoints.queued import TextEncoding, Writers
@@ -61,7 +61,8 @@ class Hub:
         broker: carries publications between nodes; `None` is one process with its streams in memory.
         presence: keeps presence leases; `None` likewise.
         authenticate: turns a token into an `Identity`, or returns `None` for one that is not valid. Sync or
-            async; may take FastAPI's `Depends`. Without it no token is valid.
+            async; may take FastAPI's `Depends`. Without it no token is valid. Where it is an async context manager,
+            as a `JWTAuthenticator` is, the lifespan enters it.
         allowed_origins: origins of other sites whose pages may connect, such as ``https://app.example.com``; the
             same origin always may.
         allow_anonymous: whether connections without a token come in, as the user ``""``.
@@ -117,7 +118,10 @@ class Hub:
             [Namespace(USER_NAMESPACE, subscribe=Subscribe.OWNER, publish=Publish.NOBODY)]
         )
         self._offline_hooks: list[OfflineHook] = []
-        self._authenticate = self._authenticator(authenticate, allow_anonymous=allow_anonymous)
+        self._authenticator: object = authenticate
+        self._read_token = self._token_reader(authenticate, allow_anonymous=allow_anonymous)
+        self._authenticate = for_connections(self._read_token)
+        self._session_cookie = session_cookie
         self._tickets = tickets or MemoryTickets(self._clock)
         self._doorkeeper = Doorkeeper(
             self._authenticate,
@@ -157,16 +161,20 @@ class Hub:
             self._presence or MemoryPresence(self._clock),
             self._namespaces,
             self._authenticate,
+            self._read_token,
             self._clock,
             self._limits,
             **self._timing,
         )
         node.attendance.offline_hooks.extend(self._offline_hooks)
-        redaction = RedactingFilter()
+        redaction = RedactingFilter(cookies=[self._session_cookie] if self._session_cookie else [])
         for name in ACCESS_LOGGERS:
             logging.getLogger(name).addFilter(redaction)
         try:
-            async with node:
+            async with AsyncExitStack() as stack:
+                if isinstance(self._authenticator, AbstractAsyncContextManager):
+                    await stack.enter_async_context(self._authenticator)
+                await stack.enter_async_context(node)
                 node.repeat(1.0, self._writers.sweep)
                 self._node = node
                 yield
@@ -297,7 +305,7 @@ class Hub:
             raise RuntimeError("The hub is not running: pass lifespan=hub.lifespan to FastAPI(…).")
         return self._node
 
-    def _authenticator(
+    def _token_reader(
         self, authenticate: Callable[..., Any] | None, *, allow_anonymous: bool
     ) -> Authenticator:
         if authenticate is not None:

@@ -6,11 +6,13 @@ from typing import Any
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 
+from hubbub.authentication.claims import for_one_channel
 from hubbub.authentication.credentials import CredentialKind, find_credential
 from hubbub.authentication.origins import OriginPolicy
 from hubbub.authentication.tickets import TicketStore
 from hubbub.codes import CloseCode
 from hubbub.exceptions import AuthenticationUnavailable, Forbidden, InvalidToken
+from hubbub.hub.channels import name_problem, user_channel
 from hubbub.hub.dispatch import Authenticator
 from hubbub.hub.identity import ANONYMOUS_IDENTITY, Identity
 
@@ -115,6 +117,21 @@ def checked(authenticate: Callable[..., Awaitable[Any]]) -> Authenticator:
             raise InvalidToken("The token is not valid.")
         if not isinstance(identity, Identity):
             raise TypeError(f"authenticate returned {type(identity).__name__}, not an Identity or None")
+        problem = None if identity.is_anonymous else name_problem(user_channel(identity.user_id))
+        if problem:
+            raise InvalidToken(f"The token's user id {problem}, with `user:` before it.")
+        return identity
+
+    return call
+
+
+def for_connections(authenticate: Authenticator) -> Authenticator:
+    """Refuse what was lent for one channel, which must not be worth all that its user may do."""
+
+    async def call(token: str) -> Identity:
+        identity = await authenticate(token)
+        if for_one_channel(identity):
+            raise InvalidToken("The token is for one channel; send it with `subscribe`.")
         return identity
 
     return call

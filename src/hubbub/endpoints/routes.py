@@ -6,10 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from hubbub.authentication.tickets import TicketStore
 from hubbub.endpoints.handshake import Doorkeeper
+from hubbub.exceptions import LimitExceeded
 from hubbub.hub.identity import Identity
 
 BROWSER_CLIENT = Path(__file__).parent / "browser" / "hubbub.js"
@@ -45,6 +47,9 @@ def tickets(store: TicketStore, doorkeeper: Doorkeeper, ttl: float) -> APIRouter
     @router.post("/ws-ticket", summary="Get a ticket for one WebSocket handshake")
     async def ws_ticket(who: Annotated[Identity, Depends(identity)]) -> Ticket:
         """A ticket is good for one handshake within its time; put it into the address: `/ws?ticket=…`."""
-        return Ticket(ticket=await store.issue(who), expires_in=int(ttl))
+        try:
+            return Ticket(ticket=await store.issue(who), expires_in=int(ttl))
+        except LimitExceeded as error:
+            raise HTTPException(429, error.message, headers={"Retry-After": "5"}) from error
 
     return router

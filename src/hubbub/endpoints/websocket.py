@@ -35,7 +35,7 @@ AutoJoin = Callable[[Scope], commands.Subscribe | None]
 """Says what a connection to this path is subscribed to from the start."""
 
 
-class Turned(Exception):  # noqa: N818 (not an error of ours)
+class Turned(Exception):
     """A connection that is told why and closed before it became a session."""
 
     def __init__(self, error: ErrorCode, message: str, code: CloseCode, reason: str) -> None:
@@ -232,7 +232,7 @@ class Connection:
             self._task.cancel()
 
 
-class Disconnected(Exception):  # noqa: N818 (not an error of ours)
+class Disconnected(Exception):
     """The client went away before it was a session."""
 
 

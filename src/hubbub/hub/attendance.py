@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable, Collection
 
 from hubbub.clock import Clock
 from hubbub.exceptions import PublishError
+from hubbub.hub.background import Background
 from hubbub.hub.channels import EVERYONE
 from hubbub.hub.namespaces import Namespaces
 from hubbub.hub.presence import Change, Lease, PresenceStore, Roster
 from hubbub.hub.publications import Draft, Kind
 from hubbub.hub.publishing import Publisher
 from hubbub.hub.session import Session, uuid7
+from hubbub.hub.wheel import Wheel
 from hubbub.types import UserId
 
 logger = logging.getLogger(__name__)
@@ -18,7 +20,9 @@ logger = logging.getLogger(__name__)
 OfflineHook = Callable[[UserId], Awaitable[None]]
 
 ROSTER_LIMIT = 100
-"""Above so many members a roster in `joined` is left out."""
+"""Above so many members a roster in `joined` is left out, and announcements of a second become one."""
+CROWD_INTERVAL = 1.0
+"""Seconds between two announcements in a channel above `ROSTER_LIMIT`."""
 
 
 class Attendance:
@@ -29,6 +33,8 @@ class Attendance:
         publisher: carries the announcements.
         namespaces: which channels announce.
         clock: what time announcements carry.
+        wheel: for announcements that are put together.
+        background: runs them.
         lease: seconds a lease lasts without renewal.
         grace: seconds a lost connection's user stays, in case they come back.
     """
@@ -39,6 +45,8 @@ class Attendance:
         publisher: Publisher,
         namespaces: Namespaces,
         clock: Clock,
+        wheel: Wheel,
+        background: Background,
         lease: float,
         grace: float,
     ) -> None:
@@ -46,9 +54,14 @@ class Attendance:
         self._publisher = publisher
         self._namespaces = namespaces
         self._clock = clock
-        self.lease = lease
+        self._wheel = wheel
+        self._background = background
+        self._lease = lease
         self._grace = grace
         self._held: set[Lease] = set()
+        self._renewed_at = clock.monotonic()
+        self._crowds: dict[str, tuple[Change, Kind] | None] = {}
+        """Crowded channels that were told something less than a second ago, and what they are told next."""
         self.offline_hooks: list[OfflineHook] = []
 
     async def enter(self, session: Session, channel: str) -> Change | None:
@@ -57,7 +70,7 @@ class Attendance:
             return None
         lease = Lease(channel, session.user_id, session.id)
         self._held.add(lease)
-        return await self._store.enter(lease, self.lease)
+        return await self._store.enter(lease, self._lease)
 
     async def announce_arrival(self, change: Change | None) -> None:
         """Tell the members about a user's first device."""
@@ -75,13 +88,16 @@ class Attendance:
         for lease in leases:
             await self._departed(await self._store.leave(lease))
 
-    async def renew(self) -> None:
-        """Renew every lease of this node; due every third of the lease time."""
-        if self._held:
-            await self._store.renew(tuple(self._held), self.lease)
-
     async def sweep(self) -> None:
-        """End leases that are over, and announce each departure that this node ended."""
+        """Renew every lease of this node when a third of its time is over; then end, and announce, what is over.
+
+        In this order: the sessions of a process that was stopped for longer than a lease are still here.
+        """
+        now = self._clock.monotonic()
+        if now - self._renewed_at >= self._lease / 3:
+            if self._held:
+                await self._store.renew(tuple(self._held), self._lease)
+            self._renewed_at = now
         for change in await self._store.expire():
             await self._departed(change)
 
@@ -109,6 +125,25 @@ class Attendance:
                 logger.exception("The on_offline hook failed for user %r", change.user_id)
 
     async def _announce(self, change: Change, kind: Kind) -> None:
+        """Tell the members; in a crowd one announcement a second, with the latest count, stands for all.
+
+        Each of n arrivals told to n members would be n² messages.
+        """
+        channel = change.channel
+        if channel in self._crowds:
+            self._crowds[channel] = (change, kind)
+            return
+        if change.users > ROSTER_LIMIT:
+            self._crowds[channel] = None
+            self._wheel.after(CROWD_INTERVAL, lambda: self._after_interval(channel))
+        await self._tell(change, kind)
+
+    def _after_interval(self, channel: str) -> None:
+        latest = self._crowds.pop(channel)
+        if latest is not None:
+            self._background.start(self._announce(*latest))
+
+    async def _tell(self, change: Change, kind: Kind) -> None:
         _, namespace = self._namespaces.resolve(change.channel)
         if not namespace.announces:
             return

@@ -9,7 +9,7 @@ from hubbub.hub.broker import Broker, Reading
 from hubbub.hub.fanout import Subscription, reset
 from hubbub.hub.namespaces import Overflow
 from hubbub.hub.publications import Position, Publication
-from hubbub.hub.recovery import newest_within
+from hubbub.hub.recovery import newest_for, newest_within
 from hubbub.hub.replies import Gap
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
@@ -59,7 +59,10 @@ class CatchUp:
     async def _run(self, session: Session) -> None:
         try:
             while session.is_writable():
-                behind = [each for each in session.subscriptions.values() if each.behind]
+                # One that subscribes again at the moment is brought up to date by that.
+                behind = [
+                    each for each in session.subscriptions.values() if each.behind and each.held is None
+                ]
                 if not behind:
                     self._finish(session)
                     return
@@ -81,41 +84,42 @@ class CatchUp:
 
     async def _bring_up(self, subscription: Subscription) -> None:
         session, feed, since = subscription.session, subscription.feed, subscription.position
-        overflown, behind = subscription.overflown, subscription.behind
-        feed.hold(subscription)
-        reading = await self._broker.read(feed.name, since)
-        if session.closed or session.subscriptions.get(feed.name) is not subscription:
+        if not feed.namespace.retention.keeps:  # no stream: what was missed is lost, as it may be
+            subscription.behind = 0
             return
-        if not reading.whole and feed.namespace.overflow is Overflow.CLOSE:
+        overflown, overflow = subscription.overflown, feed.namespace.overflow
+        held = feed.hold(subscription)
+        reading = await self._broker.read(feed.name, since)
+        if subscription.held is not held:
+            return
+        if overflow is Overflow.CLOSE and (overflown or not reading.whole):
             self._close(session, CloseCode.SLOW_CONSUMER, SLOW)
             return
+        if not reading.whole:
+            reading = await self._broker.history(feed.name, limit=feed.namespace.retention.size)
+            if subscription.held is not held:
+                return
         if since.epoch not in {"", reading.top.epoch}:
             session.send(reset(feed.name, reading.top.epoch))
             subscription.position = Position(reading.top.epoch, 0)
-        if reading.whole:
-            first = self._first_kept(subscription, reading, overflown=overflown)
-        else:
-            reading = await self._broker.history(feed.name, limit=feed.namespace.retention.size)
-            first = 0
-        self._write(subscription, reading, first, behind)
+        self._write(subscription, reading, self._first_kept(subscription, reading, overflown=overflown))
 
     def _first_kept(self, subscription: Subscription, reading: Reading, *, overflown: bool) -> int:
         namespace = subscription.feed.namespace
         if not overflown or not reading.publications:
             return 0
         if namespace.overflow is Overflow.CONFLATE:
-            return len(reading.publications) - 1
+            return newest_for(reading.publications, subscription.session.user_id)
         return newest_within(reading.publications, namespace.overflow_bytes)
 
-    def _write(self, subscription: Subscription, reading: Reading, first: int, behind: int) -> None:
+    def _write(self, subscription: Subscription, reading: Reading, first: int) -> None:
         session, feed = subscription.session, subscription.feed
         kept = [each for each in reading.publications[first:] if each.offset > subscription.position.offset]
         self._tell_gap(subscription, reading, kept)
         for index, publication in enumerate(kept):
             subscription.write(publication)
             if session.congested:
-                rest = sum(len(each.data) for each in kept[index + 1 :])
-                feed.fall_behind(subscription, rest or min(behind, 1))
+                feed.fall_behind(subscription, sum(len(each.data) for each in kept[index + 1 :]))
                 return
         subscription.position = reading.top
         feed.go_live(subscription)

@@ -59,7 +59,8 @@ class Dispatcher:
         publisher: for publishing.
         attendance: for presence.
         namespaces: whose policies hold.
-        authenticate: reads tokens.
+        authenticate: reads tokens for connections.
+        read_subscription_token: reads tokens for one channel.
         statistics: counts.
         clock, wheel, background: for subscription tokens that expire.
     """
@@ -73,6 +74,7 @@ class Dispatcher:
         attendance: Attendance,
         namespaces: Namespaces,
         authenticate: Authenticator,
+        read_subscription_token: Authenticator,
         statistics: Statistics,
         clock: Clock,
         wheel: Wheel,
@@ -85,6 +87,7 @@ class Dispatcher:
         self._attendance = attendance
         self._namespaces = namespaces
         self._authenticate = authenticate
+        self._read_subscription_token = read_subscription_token
         self._statistics = statistics
         self._clock = clock
         self._wheel = wheel
@@ -157,16 +160,18 @@ class Dispatcher:
     async def _subscribe(self, session: Session, command: commands.Subscribe) -> None:
         token = None if command.token is None else await self._subscription_token(command.token)
         subscription = await self._subscriptions.subscribe(session, command, token)
-        if token is not None and token.expires_at is not None and subscription.token_bound:
+        if token is not None and subscription.token_bound:
             if subscription.expiry is not None:
                 subscription.expiry.cancel()
-            left = max(0.0, token.expires_at - self._clock.time())
-            subscription.expiry = self._wheel.after(left, lambda: self._expire(session, command.channel))
+                subscription.expiry = None
+            if token.expires_at is not None:
+                left = max(0.0, token.expires_at - self._clock.time())
+                subscription.expiry = self._wheel.after(left, lambda: self._expire(session, command.channel))
         self._done(session, command, command.channel)
 
     async def _subscription_token(self, token: str) -> Identity:
         try:
-            return await self._authenticate(token)
+            return await self._read_subscription_token(token)
         except InvalidToken as error:  # a bad token for one channel does not end the connection
             raise Forbidden(f"The subscription's token is not valid: {error}") from error
 

@@ -108,19 +108,18 @@ class Feed:
 
     def deliver(self, publication: Publication) -> int:
         """Hand a publication to every session; return how many there are."""
+        is_new = True
         if publication.offset:
             if publication.epoch != self.position.epoch:
                 self._begin_anew(publication)
-            elif publication.offset <= self.position.offset:
-                return 0  # a broker may repeat itself around a subscribe
-        receivers = self._write(publication)
-        for subscription in self.waiting.values():
-            if subscription.held is not None:
-                subscription.held.append(publication)
-        if publication.offset:
+            is_new = (
+                publication.offset > self.position.offset
+            )  # a broker may repeat itself around a subscribe
+        receivers = self._write(publication) if is_new else 0
+        if publication.offset and is_new:
             self.position = publication.position
-            if self.waiting:
-                self._promote()
+        if self.waiting:
+            self._deliver_to_waiting(publication)
         return receivers
 
     def _write(self, publication: Publication) -> int:
@@ -138,12 +137,16 @@ class Feed:
                     write(frame)
         return receivers
 
-    def hold(self, subscription: Subscription) -> None:
-        """Let a subscription wait: what comes from now on is kept for it."""
+    def hold(self, subscription: Subscription) -> list[Publication]:
+        """Let a subscription wait: what comes from now on is kept for it, in the list that is returned.
+
+        While that list is the subscription's `held`, it is still this wait.
+        """
         self.remove(subscription)
-        subscription.held = []
+        held = subscription.held = []
         subscription.has_read = False
         self.waiting[subscription.session] = subscription
+        return held
 
     def fall_behind(self, subscription: Subscription, missed: int) -> None:
         """End a wait without going live: the session is congested, and has `missed` bytes to catch up on."""
@@ -156,19 +159,21 @@ class Feed:
     def go_live(self, subscription: Subscription) -> None:
         """End a wait: give the session what was held and is new to it, then everything as it comes.
 
-        The stream may have been read further than this feed has been told yet; then the subscription keeps waiting
-        until the feed is there, so that nothing comes twice.
+        It goes live where it stands as far as the feed. The stream may have been read further than this feed has been
+        told, or less far than somebody else read it; then the subscription goes on waiting, and takes from what
+        comes what is new to it alone.
         """
-        if self.position.epoch != subscription.position.epoch and not self.writers:
-            self.position = subscription.position
         subscription.has_read = True
+        subscription.behind = 0
         self._flush(subscription)
-        if self._has_reached(subscription.position):
-            self._admit(subscription)
+        if not self.writers:  # nobody lives by where the feed was, and who waits goes by their own position
+            self.position = subscription.position
+        self._admit(subscription)
 
     def remove(self, subscription: Subscription) -> None:
         """Stop giving this subscription anything; harmless to repeat."""
         session = subscription.session
+        subscription.held = None
         self.waiting.pop(session, None)
         writers = self.writers.get(session.encoding)
         if writers is not None:
@@ -180,35 +185,46 @@ class Feed:
         """Know no longer where the stream stands, because the broker no longer tells."""
         self.position = NOWHERE
 
+    def _deliver_to_waiting(self, publication: Publication) -> None:
+        for subscription in list(self.waiting.values()):
+            if subscription.held is not None:
+                subscription.held.append(publication)
+            if subscription.has_read:
+                self._flush(subscription)
+                self._admit(subscription)
+
     def _flush(self, subscription: Subscription) -> None:
-        held, subscription.held = subscription.held or [], []
-        for publication in held:
+        session, held = subscription.session, subscription.held or []
+        while held:
+            publication = held[0]
             here = subscription.position
-            if publication.offset and publication.epoch == here.epoch and publication.offset <= here.offset:
+            is_stored = publication.offset > 0
+            if is_stored and publication.epoch == here.epoch and publication.offset <= here.offset:
+                del held[0]
                 continue
-            if publication.offset and here.epoch not in {"", publication.epoch}:
-                subscription.session.send(reset(self.name, publication.epoch))
+            if session.congested:
+                self.fall_behind(subscription, sum(len(each.data) for each in held))
+                return
+            if is_stored and here.epoch not in {"", publication.epoch}:
+                session.send(reset(self.name, publication.epoch))
             subscription.write(publication)
+            del held[0]
 
     def _admit(self, subscription: Subscription) -> None:
         session = subscription.session
+        if subscription.held is None or not self._agrees(subscription):
+            return
         self.waiting.pop(session, None)
         subscription.held = None
-        subscription.behind = 0
         if not session.closed:
             write = subscription.lag if session.congested else session.outlet.write
             self.writers.setdefault(session.encoding, {})[session] = write
 
-    def _promote(self) -> None:
-        for subscription in list(self.waiting.values()):
-            if subscription.has_read and self._has_reached(subscription.position):
-                self._flush(subscription)
-                self._admit(subscription)
-
-    def _has_reached(self, position: Position) -> bool:
-        return not position.offset or (
-            self.position.epoch == position.epoch and self.position.offset >= position.offset
-        )
+    def _agrees(self, subscription: Subscription) -> bool:
+        here, there = subscription.position, self.position
+        if not (here.offset or there.offset):  # where nothing is kept there is nothing to agree on
+            return True
+        return (here.epoch, here.offset) == (there.epoch, there.offset)
 
     def _begin_anew(self, publication: Publication) -> None:
         first = not self.position.epoch

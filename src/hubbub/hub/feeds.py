@@ -76,6 +76,8 @@ class Feeds:
             self._background.start(self._retire(feed))
 
     async def _retire(self, feed: Feed) -> None:
+        if self._feeds.get(feed.name) is not feed:
+            return  # somebody came and left again before this began, and it was retired for them
         # One change at a time for each channel: a subscribe that overtook an unsubscribe would leave it deaf.
         async with self._changing[feed.name]:
             if feed.holders or self._feeds.get(feed.name) is not feed:

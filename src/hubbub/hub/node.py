@@ -40,7 +40,8 @@ class Node:
         broker: carries publications; entered and left here.
         presence: keeps leases; entered and left here.
         namespaces: the policies.
-        authenticate: reads tokens.
+        authenticate: reads tokens for connections.
+        read_subscription_token: reads tokens for one channel.
         clock: what time it is.
         limits: the bounds.
         heartbeat: seconds between pings.
@@ -55,6 +56,7 @@ class Node:
         presence: PresenceStore,
         namespaces: Namespaces,
         authenticate: Authenticator,
+        read_subscription_token: Authenticator,
         clock: Clock,
         limits: Limits,
         *,
@@ -73,7 +75,9 @@ class Node:
         self._presence = presence
         self._slow: dict[Session, asyncio.Event] = {}
         self.publisher = Publisher(broker, namespaces, clock)
-        self.attendance = Attendance(presence, self.publisher, namespaces, clock, lease, grace)
+        self.attendance = Attendance(
+            presence, self.publisher, namespaces, clock, self.wheel, self.background, lease, grace
+        )
         self.feeds = Feeds(broker, self.background, self.statistics, self._overflow)
         self.subscriptions = Subscriptions(
             broker, self.feeds, self.attendance, namespaces, self.statistics, limits.subscriptions
@@ -100,6 +104,7 @@ class Node:
             self.attendance,
             namespaces,
             authenticate,
+            read_subscription_token,
             self.statistics,
             clock,
             self.wheel,
@@ -132,7 +137,6 @@ class Node:
         await self._exit.enter_async_context(self.broker)
         await self._exit.enter_async_context(self._presence)
         await self._exit.enter_async_context(self.background)
-        self._every(self.attendance.lease / 3, "renew", self.attendance.renew)
         self._every(SWEEP, "sweep", self.attendance.sweep)
         turner = asyncio.create_task(self._turn_wheel(), name="hubbub wheel")
         self._exit.push_async_callback(self._stop, turner)

@@ -28,3 +28,13 @@ def newest_within(publications: Sequence[Publication], size_bound: int) -> int:
         if size > size_bound and index < len(publications) - 1:
             return index + 1
     return 0
+
+
+def newest_for(publications: Sequence[Publication], user_id: UserId) -> int:
+    """Return how many from the front to drop so that the rest begins with the newest one for this user.
+
+    Where none is for them, nothing is dropped: who gets nothing of it has lost nothing.
+    """
+    return next(
+        (index for index in reversed(range(len(publications))) if publications[index].is_for(user_id)), 0
+    )

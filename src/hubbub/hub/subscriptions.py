@@ -109,26 +109,28 @@ class Subscriptions:
         feed = subscription.feed
         if known is None:
             session.subscriptions[channel] = subscription
-        feed.hold(subscription)
-        change = None
+        held = feed.hold(subscription)
         try:
             if namespace.presence and known is None:
-                change = await self._attendance.enter(session, channel)
+                # Told at once, so that whatever ends it from here on, the members hear of both or of neither.
+                await self._attendance.announce_arrival(await self._attendance.enter(session, channel))
             roster = await self._attendance.roster(channel) if namespace.presence else None
             reading = await self._broker.read(channel, since)
             if session.closed:
                 raise SessionClosed
+            if subscription.held is not held:
+                raise NotSubscribed(f"Your subscription to {channel!r} ended meanwhile: subscribe again.")
         except BaseException:
-            await self.drop(session, channel, clean=True)
-            if known is not None and not session.closed:
-                session.send(Unsubscribed(channel=channel, code=LOST, reason="Subscribe again"))
+            if session.subscriptions.get(channel) is subscription:
+                await self.drop(session, channel, clean=True)
+                if known is not None and not session.closed:
+                    session.send(Unsubscribed(channel=channel, code=LOST, reason="Subscribe again"))
             raise
         # Nothing waits from here to go_live, so that what was read and what comes live join up.
         if answer is not None:
             session.send(answer(reading, roster))
         subscription.position = reading.top
         feed.go_live(subscription)
-        await self._attendance.announce_arrival(change)
         return subscription
 
     async def unsubscribe(self, session: Session, channel: str) -> None:

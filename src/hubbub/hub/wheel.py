@@ -14,15 +14,20 @@ logger = logging.getLogger(__name__)
 class Timer:
     """A deadline that can be cancelled."""
 
-    __slots__ = ("_callback", "_slot")
+    __slots__ = ("_callback", "_due", "_slots")
 
-    def __init__(self, slot: "dict[Timer, None]", callback: Callable[[], None]) -> None:
-        self._slot = slot
+    def __init__(self, slots: "dict[int, dict[Timer, None]]", due: int, callback: Callable[[], None]) -> None:
+        self._slots = slots
+        self._due = due
         self._callback = callback
 
     def cancel(self) -> None:
         """Forget it; harmless when it has fired."""
-        self._slot.pop(self, None)
+        slot = self._slots.get(self._due)
+        if slot is not None:
+            slot.pop(self, None)
+            if not slot:  # or a slot a month away would stay until then
+                del self._slots[self._due]
 
     def fire(self) -> None:
         """Run the callback; its errors are logged, so that the other timers still fire."""
@@ -46,9 +51,8 @@ class Wheel:
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call `callback` once, `seconds` from now, rounded up to the end of the slot."""
         due = max(self._slot_of(self._clock.monotonic() + seconds) + 1, self._turned + 1)
-        slot = self._slots.setdefault(due, {})
-        timer = Timer(slot, callback)
-        slot[timer] = None
+        timer = Timer(self._slots, due, callback)
+        self._slots.setdefault(due, {})[timer] = None
         return timer
 
     def turn(self) -> None:
@@ -60,9 +64,11 @@ class Wheel:
             due = [number for number in range(self._turned + 1, now + 1) if number in self._slots]
         self._turned = max(self._turned, now)
         for number in due:
-            slot = self._slots.pop(number)
-            while slot:
+            while number in self._slots:  # a callback may cancel the others
+                slot = self._slots[number]
                 timer, _ = slot.popitem()
+                if not slot:
+                    del self._slots[number]
                 timer.fire()
 
     def __len__(self) -> int:
