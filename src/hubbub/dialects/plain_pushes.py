@@ -71,7 +71,7 @@ def _failed(reply: replies.Failed) -> dict[str, Any]:
 
 
 def _welcome(reply: replies.Welcome) -> dict[str, Any]:
-    seconds = reply.heartbeat
+    seconds = float(reply.heartbeat)
     return {
         "type": "welcome",
         "user_id": reply.user_id,

@@ -23,7 +23,7 @@ App = Callable[
 DEADLINE = 5.0
 
 
-class Closed(Exception):  # noqa: N818 (it tells what happened, as WebSocketDisconnect does)
+class Closed(Exception):
     """The server closed the connection, or never accepted it.
 
     Args:

@@ -90,13 +90,28 @@ async def test_memory_holds_no_ticket(tickets):
 
 
 async def test_costs_what_its_documentation_says(clock):
-    tickets = MemoryTickets(clock)
+    tickets = MemoryTickets(clock, per_user=10_000)
     tracemalloc.start()
     for _ in range(10_000):
         await tickets.issue(ADA)
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert used / 10_000 < 512
+
+
+async def test_one_user_cannot_take_them_all(clock):
+    tickets = MemoryTickets(clock, ttl=30.0, per_user=3)
+    first = await tickets.issue(ADA)
+    for _ in range(2):
+        await tickets.issue(ADA)
+    with pytest.raises(LimitExceeded, match="3 open tickets"):
+        await tickets.issue(ADA)
+    await tickets.issue(Identity(UserId("bob")))
+    await tickets.redeem(first)
+    await tickets.issue(ADA)
+    clock.advance(31)
+    for _ in range(3):
+        await tickets.issue(ADA)
 
 
 @pytest.mark.parametrize("bounds", [{"ttl": 0}, {"capacity": 0}])
