@@ -1,0 +1,84 @@
+"""The composition root: settings in, an application out, a line a feature."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+
+from hubbub import Hub, Limits, TokenIssuer, __version__
+from hubbub.server.bodies import BodyLimit, body_limit
+from hubbub.server.channels import channel_routes
+from hubbub.server.console_page import console_routes
+from hubbub.server.health import health_routes
+from hubbub.server.metrics import metrics_routes
+from hubbub.server.namespaces import Policy, read_namespaces
+from hubbub.server.origins import add_cors
+from hubbub.server.problems import RESPONSES, add_problems
+from hubbub.server.scopes import bearer
+from hubbub.server.settings import Settings
+from hubbub.server.sign_in import COOKIE, Codes, me_routes, sign_in_routes
+from hubbub.server.signing_keys import SigningKeys, signing_keys
+from hubbub.server.tokens import Authenticator, authenticator, code_reader
+from hubbub.server.users import user_routes
+
+API = "/api/v1"
+
+
+def create_app(settings: Settings, keys: SigningKeys | None = None) -> FastAPI:
+    """Build the server that the settings describe; nothing runs before its lifespan is entered.
+
+    Args:
+        settings: what it shall be.
+        keys: what signs tokens; `None` for the keys that the settings name.
+
+    Raises:
+        ConfigurationError: settings or namespaces that cannot work.
+    """
+    keys = keys or signing_keys(settings)
+    namespaces = read_namespaces(settings.config)
+    tokens = authenticator(settings, keys)
+    hub = create_hub(settings, tokens, namespaces)
+    codes = Codes(code_reader(keys), TokenIssuer(keys.current))
+    secure = (settings.public_url or "").startswith("https://")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with tokens, hub.lifespan(app):
+            yield
+
+    app = FastAPI(title="Hubbub", version=__version__, lifespan=lifespan, responses=RESPONSES)
+    add_problems(app)
+    app.add_middleware(BodyLimit, limit=body_limit(namespaces.values()))
+    add_cors(app, settings.allowed_origins)
+    app.include_router(sign_in_routes(codes, secure=secure), prefix=API)
+    for routes in (hub.api, me_routes(hub), channel_routes(hub), user_routes(hub)):
+        app.include_router(routes, prefix=API, dependencies=[Depends(bearer())])
+    app.include_router(health_routes(hub))
+    app.include_router(metrics_routes(hub))
+    app.include_router(console_routes())
+    app.include_router(hub.router)
+    return app
+
+
+def create_hub(settings: Settings, tokens: Authenticator, namespaces: Mapping[str, Policy]) -> Hub:
+    """Build the hub with its namespaces."""
+    hub = Hub(
+        authenticate=tokens,
+        allowed_origins=settings.allowed_origins,
+        allow_anonymous=settings.allow_anonymous,
+        session_cookie=COOKIE,
+        limits=Limits(
+            connections=settings.max_connections,
+            connections_per_user=settings.max_connections_per_user,
+            message_bytes=settings.max_message_bytes,
+            subscriptions=settings.max_subscriptions,
+            message_rate=settings.message_rate,
+            connections_policy=settings.connections_per_user_policy,
+        ),
+        heartbeat=settings.heartbeat_interval,
+        presence_lease=settings.presence_lease,
+        presence_grace=settings.presence_grace,
+    )
+    for name, policy in namespaces.items():
+        hub.namespace(name, **policy)
+    return hub

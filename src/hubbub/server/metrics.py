@@ -1,0 +1,135 @@
+"""``/metrics`` for Prometheus: what the hub counts, under names of its own."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hubbub import Hub
+
+Reading = Callable[[Hub], float | Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One metric: what it is called, what it means, how it is read; a table of values needs a `label`."""
+
+    name: str
+    help: str
+    read: Reading
+    label: str | None = None
+
+
+GAUGES = (
+    Row("hubbub_connections", "Clients that are connected to this node.", lambda hub: hub.connections),
+    Row("hubbub_channels", "Channels with subscribers on this node.", lambda hub: hub.channels),
+)
+COUNTERS = (
+    Row("hubbub_connections_opened", "Connections welcomed.", lambda hub: hub.statistics.connections),
+    Row(
+        "hubbub_connections_refused",
+        "Handshakes turned away, by error code.",
+        lambda hub: hub.statistics.refused_connections,
+        "code",
+    ),
+    Row(
+        "hubbub_connections_closed",
+        "Connections that the server closed, by close code.",
+        lambda hub: {str(code): count for code, count in hub.statistics.closes.items()},
+        "code",
+    ),
+    Row(
+        "hubbub_commands", "Messages from clients that were carried out.", lambda hub: hub.statistics.commands
+    ),
+    Row(
+        "hubbub_commands_refused",
+        "Messages from clients that were answered with an error, by error code.",
+        lambda hub: hub.statistics.refusals,
+        "code",
+    ),
+    Row(
+        "hubbub_publications",
+        "Publications that arrived from the broker for subscribers on this node.",
+        lambda hub: hub.statistics.publications,
+    ),
+    Row(
+        "hubbub_deliveries",
+        "Publications handed to connections, one for each receiver.",
+        lambda hub: hub.statistics.deliveries,
+    ),
+    Row(
+        "hubbub_recoveries",
+        "Subscriptions with a position, by outcome.",
+        lambda hub: hub.statistics.recoveries,
+        "outcome",
+    ),
+    Row(
+        "hubbub_pauses",
+        "Times a connection was too slow to be written to.",
+        lambda hub: hub.statistics.pauses,
+    ),
+    Row(
+        "hubbub_catch_ups",
+        "Times a slow connection was brought up to date from the streams.",
+        lambda hub: hub.statistics.catch_ups,
+    ),
+    Row(
+        "hubbub_gap_publications",
+        "Publications that a slow connection will not get, by overflow policy.",
+        lambda hub: hub.statistics.gaps,
+        "overflow",
+    ),
+    Row(
+        "hubbub_hook_failures",
+        "Hooks of the application that raised something unexpected.",
+        lambda hub: hub.statistics.hook_failures,
+    ),
+)
+
+
+class HubCollector(Collector):
+    """Reads a hub when Prometheus asks, so that nothing is counted twice."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def collect(self) -> Iterator[Metric]:
+        """Return every metric with its present value."""
+        if not self._hub.is_running:
+            return
+        for kind, rows in ((GaugeMetricFamily, GAUGES), (CounterMetricFamily, COUNTERS)):
+            for row in rows:
+                family = kind(row.name, row.help, labels=[row.label] if row.label else [])
+                value = row.read(self._hub)
+                if isinstance(value, Mapping):
+                    for key, count in value.items():
+                        family.add_metric([key], count)
+                else:
+                    family.add_metric([], value)
+                yield family
+
+
+def metrics_routes(hub: Hub) -> APIRouter:
+    """Serve a hub's metrics, and those of its process."""
+    router = APIRouter(tags=["operations"])
+    registry = CollectorRegistry()
+    registry.register(HubCollector(hub))
+    ProcessCollector(registry=registry)
+
+    @router.get("/metrics", response_class=Response, summary="Counters for Prometheus")
+    async def metrics() -> Response:
+        """In Prometheus' text format."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def metrics_table() -> str:
+    """Write the metrics as a table in Markdown, for the documentation."""
+    rows = ["| Name | Kind | Label | Meaning |", "|---|---|---|---|"]
+    for kind, ending, table in (("gauge", "", GAUGES), ("counter", "_total", COUNTERS)):
+        rows += [f"| `{row.name}{ending}` | {kind} | {row.label or ''} | {row.help} |" for row in table]
+    return "\n".join(rows)

@@ -1,0 +1,26 @@
+"""Who may use the server's part of the API: programs and administrators."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.security import HTTPBearer
+
+from hubbub import Forbidden, Hub, Identity
+
+SERVER_SCOPES = frozenset({"server", "admin"})
+
+
+def bearer() -> HTTPBearer:
+    """Describe the credential to the API document; the hub's own dependency checks it."""
+    return HTTPBearer(auto_error=False, description="An access token: `hubbub token --user ID`.")
+
+
+def trusted(hub: Hub) -> Callable[..., Awaitable[None]]:
+    """Make a dependency that lets programs and administrators pass."""
+
+    async def check(identity: Annotated[Identity, Depends(hub.identity)]) -> None:
+        if not identity.scopes & SERVER_SCOPES:
+            raise Forbidden("This needs a token with the scope `server` or `admin`.")
+
+    return check
