@@ -1,5 +1,6 @@
 """A bound on the size of request bodies, which FastAPI reads whole before any route sees them."""
 
+import asyncio
 from collections.abc import Iterable
 
 from starlette.exceptions import HTTPException
@@ -9,6 +10,9 @@ from hubbub.server.namespaces import Policy
 
 LIMIT = 4 * 1024 * 1024
 
+CLOSE = {"Connection": "close"}
+"""What was not read of a body is not read as the next request either."""
+
 
 def body_limit(namespaces: Iterable[Policy]) -> int:
     """Return a bound that leaves room for the largest publication, however its JSON is escaped."""
@@ -17,16 +21,18 @@ def body_limit(namespaces: Iterable[Policy]) -> int:
 
 
 class BodyLimit:
-    """ASGI middleware that stops reading a body over `limit` bytes.
+    """ASGI middleware that stops reading a body over `limit` bytes, or one that does not come.
 
     Args:
         app: what it protects.
         limit: the largest body, in bytes.
+        seconds: how long a body may take.
     """
 
-    def __init__(self, app: ASGIApp, limit: int = LIMIT) -> None:
+    def __init__(self, app: ASGIApp, limit: int = LIMIT, seconds: float = 60.0) -> None:
         self._app = app
         self._limit = limit
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -34,14 +40,25 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         seen = 0
+        more = True
+        deadline = asyncio.get_running_loop().time() + self._seconds
 
+        # What it raises comes out of the application's `receive`, so that its own handler makes a problem of it.
         async def limited() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, more
+            if not more:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(
+                    408, f"The body did not come within {self._seconds:g} s.", CLOSE
+                ) from None
+            more = message.get("more_body", False)
             seen += len(message.get("body", b""))
             if seen > self._limit:
-                # From inside `receive`, where the application's own handler makes a problem document of it.
-                raise HTTPException(413, f"The body is larger than {self._limit} bytes.")
+                raise HTTPException(413, f"The body is larger than {self._limit} bytes.", CLOSE)
             return message
 
         await self._app(scope, limited, send)

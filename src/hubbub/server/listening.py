@@ -16,6 +16,10 @@ BACKLOG = 2048
 OWN_FILES = 100
 """Files beside the connections: logs, libraries, the event loop, requests in flight."""
 
+SEND_BUFFER = 65_536
+"""Bytes the kernel holds for a peer that does not read; Linux doubles it for its bookkeeping, and accepted sockets
+inherit it. Left to itself it grows to megabytes, and a receiver that stopped reading is noticed that much later."""
+
 
 def listen(host: str, port: int, settings: Settings) -> socket.socket:
     """Bind a socket; port 0 takes any free one.
@@ -34,6 +38,7 @@ def listen(host: str, port: int, settings: Settings) -> socket.socket:
         # A server that restarts need not wait for its old connections' TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _give_up_on_silence(listener, 2 * settings.heartbeat_interval)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         listener.bind(address)
         # At once, not when the event loop runs: with SO_REUSEADDR a port is taken by who listens, not by who bound it.
         listener.listen(BACKLOG)

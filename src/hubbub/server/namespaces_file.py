@@ -128,7 +128,8 @@ class NamespacesFile:
         return values
 
     def _refuse(self, place: tuple[str, ...], problem: str) -> NoReturn:
-        raise ConfigurationError(f"{self.path}, line {line_of(self.text, place)}: {problem}.")
+        end = "" if problem.endswith("?") else "."
+        raise ConfigurationError(f"{self.path}, line {line_of(self.text, place)}: {problem}{end}")
 
 
 def nearest(word: str, known: Iterable[object]) -> str:

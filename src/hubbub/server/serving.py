@@ -13,7 +13,9 @@ from fastapi import FastAPI
 
 from hubbub import TokenIssuer
 from hubbub.server.app import create_app
+from hubbub.server.bounded_http import BoundedHTTP
 from hubbub.server.data_dir import announce, only_server
+from hubbub.server.keepalive import KeepaliveWebSocket
 from hubbub.server.listening import listen, raise_file_limit
 from hubbub.server.logs import configure_logs
 from hubbub.server.settings import Settings
@@ -92,7 +94,8 @@ def configuration(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """Return how uvicorn runs an application under these settings."""
     return uvicorn.Config(
         app,
-        ws="websockets-sansio",
+        http=BoundedHTTP,
+        ws=KeepaliveWebSocket,
         ws_max_size=settings.max_message_bytes or WHOLE_MESSAGE,
         ws_ping_interval=settings.heartbeat_interval,
         ws_ping_timeout=settings.heartbeat_interval,

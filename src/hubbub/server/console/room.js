@@ -28,6 +28,8 @@ export class RoomView {
   #segment = 0;
   /** @type {string | null} */
   #epoch = null;
+  /** Up to here nothing of the epoch is missing, as far as is known. */
+  #known = 0;
   #visible = false;
   #changed;
 
@@ -96,16 +98,26 @@ export class RoomView {
   /** @param {import("../hubbub.js").Joined | import("../hubbub.js").Subscribed} joined */
   #joined({ epoch, offset }) {
     const first = this.#epoch === null;
-    if (!first && epoch !== this.#epoch) this.#segment++;
-    this.#epoch = epoch ?? "";
+    if (first) this.#known = offset ?? 0;
+    this.#follow(epoch);
     this.problem = null;
     this.#changed();
     if (first) void this.#load(offset === undefined ? undefined : offset + 1);
   }
 
+  /** Nothing of another epoch is known to be whole. @param {string | undefined} epoch */
+  #follow(epoch = "") {
+    if (this.#epoch !== null && epoch !== this.#epoch) {
+      this.#segment++;
+      this.#known = -Infinity;
+    }
+    this.#epoch = epoch;
+  }
+
   /** @param {import("../hubbub.js").ChatMessage | import("../hubbub.js").EventMessage} message */
   #arrived(message) {
     this.#show(message);
+    this.#known = Math.max(this.#known, message.offset ?? 0);
     this.#stopsTyping(message.user_id);
     if (message.user_id === this.self || (this.#visible && !document.hidden)) return;
     this.unread++;
@@ -143,20 +155,18 @@ export class RoomView {
 
   /** Say where messages may be missing, and look whether history still has them. @param {import("../hubbub.js").Lost} lost */
   async #lost({ reason, from }) {
-    const epoch = this.room.position?.epoch ?? "";
-    if (reason === "reset" && epoch !== this.#epoch) {
-      this.#segment++;
-      this.#epoch = epoch;
-    }
+    if (reason === "reset") this.#follow(this.room.position?.epoch);
     const segment = this.#segment;
-    const last = this.log.lastOrder(segment);
-    const withdraw = this.log.addNotice(segment, from === undefined ? last + 0.5 : from - 0.5, "Some messages may be missing here.");
+    const known = this.#known;
+    const place = from === undefined ? this.log.lastOrder(segment) + 0.5 : from - 0.5;
+    const withdraw = this.log.addNotice(segment, place, "Some messages may be missing here.");
     try {
-      const { messages } = await this.room.history({ limit: PAGE });
+      const { messages, offset } = await this.room.history({ limit: PAGE });
       if (segment !== this.#segment) return;
       this.log.keepPlace(() => this.#showAll(messages));
-      const oldest = messages[0]?.offset;
-      if (reason !== "reset" && last > 0 && oldest !== undefined && oldest <= Math.floor(last) + 1) withdraw();
+      this.#known = Math.max(this.#known, offset);
+      const oldest = messages[0]?.offset ?? offset + 1;
+      if (oldest <= known + 1) withdraw();
     } catch {
       // The notice stays: it is all that is known.
     }

@@ -199,7 +199,7 @@ export class Shell {
     )));
     const many = byId("here-many");
     many.hidden = members !== null || !room || count === 0;
-    many.textContent = `${count} people are here, too many to list.`;
+    many.textContent = `${count} people are here.`;
   }
 
   get #storageKey() {

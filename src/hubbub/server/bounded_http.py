@@ -1,0 +1,115 @@
+"""uvicorn's HTTP protocol with bounds on the head of a request, for which it has none."""
+
+import asyncio
+from enum import Enum, auto
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES = 65_536
+"""What a head may have beyond the chunk that it begins in."""
+
+LINE_BYTES = 8_000
+LINES = 100
+"""Header lines: below what uvicorn's WebSocket parser takes (8 KiB, 128 lines), which beyond that gives up without an
+answer, so that the client would wait for ever."""
+
+HEAD_SECONDS = 10.0
+"""Long enough for a few hundred bytes over the worst connection."""
+
+REFUSAL = b"The request line or the headers are too large."
+
+
+class HeadTooLarge(Exception):
+    """A head is over one of the bounds: stops the parser, and reaches nobody."""
+
+
+class Part(Enum):
+    """What is being read."""
+
+    NOTHING = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class BoundedHTTP(HttpToolsProtocol):
+    """Answers 431 to a head that is too large, and hangs up on one that does not come.
+
+    Either would cost memory or a socket before anybody has said who they are, where no other limit sees it.
+    """
+
+    _part = Part.NOTHING
+    _seen = 0
+    _too_large = False
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Expect the first head."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing more."""
+        self._stop_expecting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrives, and count what a head is made of."""
+        before = self._part
+        if before is not Part.BODY:
+            self._expect_head()  # empty lines, which the parser passes over, begin no head
+        super().data_received(data)
+        if before is self._part is Part.HEAD:
+            self._seen += len(data)
+            if self._seen > HEAD_BYTES and not self.transport.is_closing():
+                self._too_large = True
+                self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self._part, self._seen = Part.HEAD, 0
+        self._expect_head()
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; not a trailer behind the body, of which nobody would see how many there are."""
+        if self._part is Part.HEAD:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Take a head that is within its bounds.
+
+        Raises:
+            HeadTooLarge: it is not; uvicorn calls `send_400_response` when its parser fails.
+        """
+        self._part = Part.BODY
+        self._stop_expecting()
+        longest = max((len(name) + len(value) for name, value in self.headers), default=0)
+        if max(longest, len(self.url)) > LINE_BYTES or len(self.headers) > LINES:
+            self._too_large = True
+            raise HeadTooLarge
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._part = Part.NOTHING
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be read, with 431 (RFC 6585 section 5) where its size is the reason."""
+        if not self._too_large:
+            super().send_400_response(msg)
+            return
+        self.transport.write(
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(REFUSAL), REFUSAL)
+        )
+        self.transport.close()
+
+    def _expect_head(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _stop_expecting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

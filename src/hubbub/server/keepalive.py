@@ -1,0 +1,37 @@
+"""uvicorn's WebSocket protocol with two things mended: what counts as a sign of life, and pings that nobody reads."""
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+
+class KeepaliveWebSocket(WebSocketsSansIOProtocol):
+    """Takes any bytes of a peer for a sign of life, and holds no pongs for one that does not read.
+
+    uvicorn's own closes a client that talks all the time and answers no native ping. Overridden: `data_received`,
+    `keepalive_timeout` and `handle_ping`; tests over real sockets hold each of them.
+    """
+
+    _heard_at = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Note when the peer lived."""
+        self._heard_at = self.loop.time()
+        super().data_received(data)
+
+    def keepalive_timeout(self) -> None:
+        """Give a peer up that has sent nothing at all for an interval and a timeout; look again when that may be."""
+        silence = (self.ping_interval or 0.0) + (self.ping_timeout or 0.0)
+        left = self._heard_at + silence - self.loop.time()
+        if left > 0:
+            self.pong_timer = self.loop.call_later(left, self.keepalive_timeout)
+        else:
+            super().keepalive_timeout()
+
+    def handle_ping(self) -> None:
+        """Answer a ping; not while the peer takes nothing, since answers would pile up without bound.
+
+        RFC 6455 section 5.5.3 asks for an answer to the latest ping only.
+        """
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()

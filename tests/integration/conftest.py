@@ -1,0 +1,31 @@
+"""What the integration tests share."""
+
+from collections.abc import Iterator
+
+import pytest
+from serving import Serving, application, hubbub_serve
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One `hubbub serve` for all the tests that take the defaults; they use rooms and users of their own."""
+    with hubbub_serve(tmp_path_factory.mktemp("server")) as serving:
+        yield serving
+        assert serving.is_alive
+        assert serving.complaints() == []
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """The same for an application of one's own under plain uvicorn."""
+    with application("rooms", tmp_path_factory.mktemp("library")) as serving:
+        yield serving
+        assert serving.is_alive
+        assert serving.complaints() == []
+
+
+@pytest.fixture(params=["server", "library"])
+def either(request: pytest.FixtureRequest) -> Serving:
+    """Both of them, one after the other."""
+    serving: Serving = request.getfixturevalue(request.param)
+    return serving

@@ -1,0 +1,67 @@
+"""What the server's unit tests share: settings that no environment touches, and the application without a socket."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from hubbub import TokenIssuer
+from hubbub.server.app import create_app
+from hubbub.server.settings import Settings
+
+SECRET = "5e" * 32
+URL = "http://hubbub.test"
+
+Running = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of the test, with no `.env`, no `hubbub.toml` and no settings around it."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.upper().startswith("HUBBUB_")]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+@pytest.fixture
+def issuer() -> TokenIssuer:
+    return TokenIssuer(SECRET)
+
+
+@pytest.fixture
+def bearer(issuer: TokenIssuer) -> Callable[..., dict[str, str]]:
+    """A factory of headers: ``bearer("ada", "admin")``."""
+
+    def headers(user: str, *scopes: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {issuer.issue(user, ttl=60, scopes=scopes)}"}
+
+    return headers
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """Run an application's lifespan, and speak to it."""
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url=URL) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def running() -> Running:
+    """A factory of running servers: ``async with running(allowed_origins=(…)) as client``."""
+    return lambda **settings: serving(create_app(Settings(**{"secret_key": SECRET, **settings})))
+
+
+@pytest.fixture
+async def client(running: Running) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of a server with the default settings."""
+    async with running() as client:
+        yield client

@@ -1,0 +1,29 @@
+from fastapi import FastAPI
+
+from hubbub import Hub
+from hubbub.server.health import health_routes
+
+from .conftest import serving
+
+
+async def test_a_server_that_runs_lives_and_is_ready(client):
+    assert (await client.get("/healthz")).json() == {"status": "alive"}
+    response = await client.get("/readyz")
+    assert response.status_code == 200
+    assert response.json() == {"status": "ready", "parts": {"broker": "ok"}, "outlet": "queued"}
+
+
+async def test_load_balancers_may_ask_without_a_body(client):
+    for path in ("/healthz", "/readyz"):
+        assert (await client.head(path)).status_code == 200
+
+
+async def test_a_server_whose_hub_does_not_run_lives_and_is_not_ready():
+    app = FastAPI()
+    app.include_router(health_routes(Hub(allow_anonymous=True)))
+    async with serving(app) as client:
+        assert (await client.get("/healthz")).status_code == 200
+        response = await client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["status"] == "not ready"
+    assert response.json()["parts"] == {"broker": "not running"}

@@ -1,0 +1,47 @@
+from prometheus_client.parser import text_string_to_metric_families
+
+from hubbub import Hub
+from hubbub.server.metrics import COUNTERS, GAUGES, HubCollector, metrics_table
+
+
+async def test_every_metric_can_be_read(client):
+    response = await client.get("/metrics")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain")
+    families = {family.name: family for family in text_string_to_metric_families(response.text)}
+    assert {row.name for row in (*GAUGES, *COUNTERS)} <= families.keys()
+    assert families["hubbub_connections"].type == "gauge"
+    assert families["hubbub_connections"].samples[0].value == 0
+    assert families["hubbub_deliveries"].type == "counter"
+    assert {s.labels["outcome"] for s in families["hubbub_recoveries"].samples} == {
+        "recovered",
+        "unrecovered",
+    }
+    assert "process_open_fds" in families
+
+
+async def test_what_is_counted_is_shown_by_its_label():
+    hub = Hub(allow_anonymous=True)
+    async with hub.lifespan(None):
+        hub.statistics.closes[4008] = 3
+        hub.statistics.refusals["rate_limited"] = 2
+        samples = [sample for family in HubCollector(hub).collect() for sample in family.samples]
+    found = {(sample.name, *sample.labels.values()): sample.value for sample in samples}
+    assert found["hubbub_connections_closed_total", "4008"] == 3
+    assert found["hubbub_commands_refused_total", "rate_limited"] == 2
+
+
+def test_a_hub_that_does_not_run_has_none():
+    assert list(HubCollector(Hub(allow_anonymous=True)).collect()) == []
+
+
+async def test_two_servers_do_not_share_a_registry(running):
+    async with running() as one, running() as other:
+        assert (await one.get("/metrics")).status_code == (await other.get("/metrics")).status_code == 200
+
+
+def test_the_table_has_a_row_for_every_metric():
+    table = metrics_table()
+    assert "| `hubbub_connections` | gauge |  | Clients" in table
+    assert "| `hubbub_connections_closed_total` | counter | code | " in table
+    assert len(table.splitlines()) == 2 + len(GAUGES) + len(COUNTERS)
