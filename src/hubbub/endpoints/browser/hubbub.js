@@ -103,11 +103,15 @@ const PASSING = { 1011: "internal", 1012: "restarting", 1013: "try_again_later",
 /** Errors after which the same command may be sent again: it was not taken, or its idempotency key protects it. */
 const REPEATABLE = new Set(["rate_limited", "unavailable", "uncertain", "timeout"]);
 const REPEATS = 5;
+/** Above so many users the server lists no members. */
+const CROWD = 100;
 const TICK = 5_000;
 const TYPING_INTERVAL = 2_000;
 
 /** @type {Clock} */
-const SYSTEM_CLOCK = { now: () => Date.now(), setTimeout: (call, ms) => setTimeout(call, ms), clearTimeout: (timer) => clearTimeout(timer) };
+const SYSTEM_CLOCK = {
+  now: () => Date.now(), setTimeout: (call, ms) => setTimeout(call, ms), clearTimeout: (timer) => clearTimeout(timer),
+};
 
 /**
  * Full jitter: anything between nothing and the doubled wait, so that clients who left together return apart.
@@ -142,8 +146,11 @@ const freshToken = async (source) => (typeof source === "function" ? source() : 
 /** @param {string | undefined} token */
 const fitsHeader = (token) => token === undefined || /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(token);
 
+/** @param {{channel?: string, room_id?: string}} message */
+const channelOf = ({ channel, room_id: room }) => channel ?? `room:${room}`;
+
 /** Works on plain http too, where `crypto.randomUUID` is missing. */
-const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** @template {Record<string, any>} Events */
 class Emitter {
@@ -187,15 +194,17 @@ export class Subscription extends Emitter {
   /** Pushes that overtook the answer to a resume. @type {Publication[]} */
   #held = [];
 
-  /** @internal @param {HubbubClient} client @param {string} channel @param {TokenSource} [token] @param {{join: object, leave: object}} [commands] */
-  constructor(client, channel, token, commands = { join: { type: "subscribe", channel }, leave: { type: "unsubscribe", channel } }) {
+  /** @internal @type {{join: object, leave: object}} */
+  _commands;
+
+  /** @internal @param {HubbubClient} client @param {string} channel @param {TokenSource} [token] */
+  constructor(client, channel, token) {
     super();
     this.client = client;
     this.channel = channel;
     /** @internal */
     this._token = token;
-    /** @internal @type {{join: object, leave: object}} */
-    this._commands = commands;
+    this._commands = { join: { type: "subscribe", channel }, leave: { type: "unsubscribe", channel } };
   }
 
   /**
@@ -225,6 +234,12 @@ export class Subscription extends Emitter {
   /** Stop reading. Joining again makes a new object, without a position. */
   leave() {
     this.client._leave(this);
+  }
+
+  /** Wait for the server's answer to a join; what the last connection brought meanwhile will come again. @internal */
+  _await() {
+    this.state = "joining";
+    this.#held = [];
   }
 
   /** @internal @param {Joined | Subscribed} message */
@@ -287,8 +302,9 @@ export class Room extends Subscription {
 
   /** @internal @param {HubbubClient} client @param {string} name @param {TokenSource} [token] */
   constructor(client, name, token) {
-    super(client, `room:${name}`, token, { join: { type: "join_room", room_id: name }, leave: { type: "leave_room", room_id: name } });
+    super(client, `room:${name}`, token);
     this.name = name;
+    this._commands = { join: { type: "join_room", room_id: name }, leave: { type: "leave_room", room_id: name } };
   }
 
   /**
@@ -319,7 +335,8 @@ export class Room extends Subscription {
 
   /** @internal @param {JoinLeave} message */
   _joinLeave({ type, user_id: user, active_users: count }) {
-    const others = this.members?.filter((member) => member !== user);
+    // A crowd is counted, not listed: of those who come and go in it, one a second is told.
+    const others = count > CROWD ? undefined : this.members?.filter((member) => member !== user);
     this.members = others ? (type === "user_joined" ? [...others, user].sort() : others) : null;
     this.activeUsers = count;
     const change = type === "user_joined" ? { joined: user } : { left: user };
@@ -329,7 +346,7 @@ export class Room extends Subscription {
 
 // ------------------------------------------------------------------------------------------------- client
 
-/** @typedef {{frame: object, resolve: (ack: any) => void, reject: (error: HubbubError) => void, sent: boolean, repeats: number}} Command */
+/** @typedef {{frame: Record<string, any>, resolve: (ack: any) => void, reject: (error: HubbubError) => void, sent: boolean, repeats: number}} Command */
 
 /**
  * One connection to the server, kept alive from `connect()` to `close()`.
@@ -376,9 +393,11 @@ export class HubbubClient extends Emitter {
     super();
     const url = options.url ? new URL(options.url, globalThis.location?.href) : new URL("ws", import.meta.url);
     url.protocol = url.protocol.replace("http", "ws");
+    /** @type {ClientOptions} */
+    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
     this.#options = {
       outboxLimit: 100, maxMessageBytes: 65_536, backoffBase: 0.5, backoffCap: 20, connectTimeout: 10, replyTimeout: 10,
-      random: Math.random, WebSocket: globalThis.WebSocket, ...options, url: url.href,
+      random: Math.random, WebSocket: globalThis.WebSocket, ...given, url: url.href,
     };
     this._clock = options.clock ?? SYSTEM_CLOCK;
   }
@@ -468,7 +487,7 @@ export class HubbubClient extends Emitter {
     this.#serial = true;
     this.#joins.clear();
     for (const command of this.#outbox.values()) command.sent = false;
-    for (const channel of this.#channels.values()) channel.state = "joining";
+    for (const channel of this.#channels.values()) channel._await();
   }
 
   /** @param {HubbubError} error */
@@ -538,7 +557,7 @@ export class HubbubClient extends Emitter {
     this.#nextTick = now + TICK;
     this.#after("tick", TICK, () => this.#tick());
     if (slept) this.#wake();
-    else if (this.#welcomed && now - this.#heardAt > this.#heartbeat * 1500 + 5000) this.#lose("Nothing was heard from the server.");
+    else if (this.#welcomed && now - this.#heardAt > this.#heartbeat * 1500 + TICK) this.#lose("Nothing was heard from the server.");
   }
 
   /** Something changed outside: use the moment, and learn within seconds whether the connection still lives. */
@@ -640,7 +659,7 @@ export class HubbubClient extends Emitter {
 
   /** @param {Subscription<any>} channel */
   async #join(channel) {
-    channel.state = "joining";
+    channel._await();
     let token;
     if (channel._token) {
       const generation = this.#generation;
@@ -660,9 +679,9 @@ export class HubbubClient extends Emitter {
 
   /** @param {Subscription<any>} channel @param {number} [generation] */
   #joinLater(channel, generation = this.#generation) {
-    channel.state = "joining";
-    const again = () => generation === this.#generation && this.#channels.get(channel.channel) === channel && void this.#join(channel);
-    this._clock.setTimeout(again, 500 + 1000 * this.#options.random());
+    channel._await();
+    const wanted = () => generation === this.#generation && this.#channels.get(channel.channel) === channel;
+    this._clock.setTimeout(() => wanted() && void this.#join(channel), 500 + 1000 * this.#options.random());
   }
 
   /** @internal @param {Subscription<any>} channel */
@@ -738,7 +757,8 @@ export class HubbubClient extends Emitter {
     const error = new HubbubError(code, text);
     const command = this.#outbox.get(ref);
     const joining = this.#joins.get(ref);
-    if (command && REPEATABLE.has(code) && command.repeats++ < REPEATS) {
+    const early = code === "not_subscribed" && command && this.#channels.get(channelOf(command.frame))?.state === "joining";
+    if (command && (early || REPEATABLE.has(code)) && command.repeats++ < REPEATS) {
       command.sent = false;
       this.#serial = true;
       this.#after("flush", 1000 * command.repeats, () => this.#flush());
@@ -770,7 +790,7 @@ export class HubbubClient extends Emitter {
 
   /** @param {ChannelMessage} message */
   #inChannel(message) {
-    const name = message.channel ?? ("room_id" in message ? `room:${message.room_id}` : "");
+    const name = channelOf(message);
     const channel = this.#channels.get(name);
     if (!channel) return;
     switch (message.type) {
@@ -781,7 +801,7 @@ export class HubbubClient extends Emitter {
       case "left":
       case "unsubscribed":
         if (channel.state === "joining") return; // the answer to a leave before this join
-        if ((message.code ?? 0) >= 2500) return this.#joinLater(channel); // the server lost its place, or the token's time is over
+        if ((message.code ?? 0) >= 2500) return this.#joinLater(channel); // lost by the server, or the token's time is over
         this.#channels.delete(name);
         channel.state = "left";
         return channel._emit("left", message);

@@ -1,0 +1,130 @@
+"""What the acceptance tests share: the server as a process of its own, and a real browser."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+
+START_TIME = 30.0
+STOP_TIME = 30.0
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Credentials(NamedTuple):
+    """What `hubbub token` prints."""
+
+    token: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    url: str
+    port: int
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def credentials(self, user: str, *options: str) -> Credentials:
+        """Run `hubbub token --user USER` beside the server."""
+        command = [sys.executable, "-m", "hubbub", "token", "--user", user, *options]
+        printed = subprocess.check_output(command, env=self.environment, text=True, timeout=60)
+        token, link = printed.split()
+        return Credentials(token, link)
+
+
+@contextmanager
+def running_server(folder: Path, **settings: str) -> Iterator[Server]:
+    """Start `hubbub serve` with these settings (without their prefix) and its data in `folder`."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
+    own = {"DATA_DIR": str(folder / "data"), "PUBLIC_URL": url, **settings}
+    environment = {**inherited, **{f"HUBBUB_{name}": value for name, value in own.items()}}
+    log = folder / "server.log"
+    command = [sys.executable, "-m", "hubbub", "serve", "--port", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    try:
+        wait_until_ready(f"{url}/readyz", process, log)
+        yield Server(url, port, environment, process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_TIME)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when the server says that it is ready; fail with its log when it does not."""
+    deadline = time.monotonic() + START_TIME
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except urllib.error.HTTPError as error:
+            error.close()
+        except OSError:
+            pass
+        time.sleep(0.05)
+    pytest.fail(f"The server is not ready.\n{log.read_text()}")
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all the tests that take the defaults; they use rooms and users of their own."""
+    with running_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """A factory of servers with settings: ``start_server(HEARTBEAT_INTERVAL="1")``."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(running_server(tmp_path, **settings))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """A headless Chromium, the system's own."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.fail("The browser tests need Chromium: run scripts/install-chromium.")
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        yield chromium
+        await chromium.close()
