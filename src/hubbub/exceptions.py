@@ -80,7 +80,7 @@ class BadRequest(Refusal):
 
     code = ErrorCode.BAD_REQUEST
 
-    def __init__(self, message: str, ref: str | int | None = None) -> None:
+    def __init__(self, message: str, ref: str | float | None = None) -> None:
         super().__init__(message)
         self.ref = ref
 

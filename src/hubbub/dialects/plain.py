@@ -16,7 +16,7 @@ from hubbub.types import Epoch
 ROOM = "room:"
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-Ref = Annotated[str, msgspec.Meta(max_length=255)] | int | None
+Ref = Annotated[str, msgspec.Meta(max_length=255)] | int | float | None
 
 
 class Since(msgspec.Struct, frozen=True):
@@ -257,7 +257,7 @@ class PlainJSON:
             return BadRequest(f"This is not JSON: {unread}.")
         except RecursionError:
             return BadRequest("The JSON is nested too deeply.")
-        ref = head.ref if isinstance(head.ref, str | int) and not isinstance(head.ref, bool) else None
+        ref = head.ref if isinstance(head.ref, str | int | float) and not isinstance(head.ref, bool) else None
         if isinstance(head.type, str) and head.type not in TYPES:
             return UnknownType(
                 f"There is no message type {head.type[:50]!r}; there are {', '.join(TYPES)}.", ref

@@ -165,7 +165,7 @@ def _body(publication: Publication) -> dict[str, Any]:
     if publication.event == MESSAGE_EVENT:
         try:
             return {"type": "message", "content": _content.decode(publication.data).content}
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, RecursionError):  # the server may publish what is nested without end
             pass
     for prefix, event in SHORT_EVENTS.items():
         if publication.event == event and publication.channel.startswith(prefix):

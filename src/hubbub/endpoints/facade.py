@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 OfflineFunction = TypeVar("OfflineFunction", bound=Callable[..., Any])
 
-ACCESS_LOGGERS = ("uvicorn.access", "uvicorn.error")
+ACCESS_LOGGERS = ("uvicorn.access", "uvicorn.error", "uvicorn.asgi")
 TOPIC = "topic:"
 
 
@@ -122,7 +122,7 @@ class Hub:
         self._read_token = self._token_reader(authenticate, allow_anonymous=allow_anonymous)
         self._authenticate = for_connections(self._read_token)
         self._session_cookie = session_cookie
-        self._tickets = tickets or MemoryTickets(self._clock)
+        self._tickets = MemoryTickets(self._clock) if tickets is None else tickets  # one may be empty, and false
         self._doorkeeper = Doorkeeper(
             self._authenticate,
             self._tickets,
@@ -157,8 +157,8 @@ class Hub:
             raise ConfigurationError("This hub is already running; use one Hub for each application.")
         self._injector.bind(app)
         node = Node(
-            self._broker or MemoryBroker(self._clock),
-            self._presence or MemoryPresence(self._clock),
+            MemoryBroker(self._clock) if self._broker is None else self._broker,
+            MemoryPresence(self._clock) if self._presence is None else self._presence,
             self._namespaces,
             self._authenticate,
             self._read_token,
@@ -249,10 +249,17 @@ class Hub:
         code: CloseCode = CloseCode.FORBIDDEN,
         reason: str = "Disconnected by the server",
     ) -> int:
-        """Close every connection of a user; return how many there were."""
+        """Close every connection of a user; return how many there were.
+
+        Raises:
+            ValueError: there is no such `code`.
+        """
+        known = next((each for each in CloseCode if each == code), None)
+        if known is None:
+            raise ValueError(f"There is no close code {code}; see hubbub.CloseCode.")
         sessions = self._running.connections.of_user(UserId(user_id))
         for session in sessions:
-            self._running.connections.close(session, code, reason)
+            self._running.connections.close(session, known, reason)
         return len(sessions)
 
     async def presence(self, channel: str, *, limit: int = 100, after: str | None = None) -> Roster:

@@ -11,7 +11,7 @@ from hubbub.authentication.credentials import CredentialKind, find_credential
 from hubbub.authentication.origins import OriginPolicy
 from hubbub.authentication.tickets import TicketStore
 from hubbub.codes import CloseCode
-from hubbub.exceptions import AuthenticationUnavailable, Forbidden, InvalidToken
+from hubbub.exceptions import AuthenticationUnavailable, Forbidden, HookTimeout, InvalidToken
 from hubbub.hub.channels import name_problem, user_channel
 from hubbub.hub.dispatch import Authenticator
 from hubbub.hub.identity import ANONYMOUS_IDENTITY, Identity
@@ -82,7 +82,7 @@ class Doorkeeper:
             return await self._of_connection(connection)
         except InvalidToken as error:
             raise refuse(connection, 401, error.close_code, str(error)) from error
-        except AuthenticationUnavailable as error:
+        except (AuthenticationUnavailable, HookTimeout) as error:
             raise refuse(connection, 503, CloseCode.TRY_AGAIN_LATER, str(error)) from error
         except Forbidden as error:
             raise refuse(connection, 403, CloseCode.FORBIDDEN, error.message) from error
@@ -112,7 +112,12 @@ def checked(authenticate: Callable[..., Awaitable[Any]]) -> Authenticator:
     """Make an authenticator of a user's callable: `None` is an invalid token, anything odd an error."""
 
     async def call(token: str) -> Identity:
-        identity = await authenticate(token=token)
+        try:
+            identity = await authenticate(token=token)
+        except Forbidden as error:
+            if isinstance(error.__cause__, HTTPException) and error.__cause__.status_code == 401:
+                raise InvalidToken(error.message) from error
+            raise
         if identity is None:
             raise InvalidToken("The token is not valid.")
         if not isinstance(identity, Identity):

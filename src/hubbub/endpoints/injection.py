@@ -140,23 +140,28 @@ class Plan:
     ) -> dict[str, str]:
         left = dict(offered)
         given: dict[str, str] = {}
-        for parameter, annotation in plain:
-            by_type = next(
-                (name for name, kind in left.items() if isinstance(annotation, type) and annotation is kind),
-                None,
-            )
-            by_name = parameter.name if parameter.name in left else None
-            in_order = next(iter(left), None) if annotation is inspect.Parameter.empty else None
-            source = by_type or by_name or in_order
-            if source is None:
-                if parameter.default is not inspect.Parameter.empty:
-                    continue
+
+        def give(parameter: inspect.Parameter, source: str | None) -> None:
+            if source is not None:
+                given[parameter.name] = source
+                del left[source]
+
+        # Types and names first: a parameter without either must not take what a later one asks for.
+        named = [(parameter, annotation) for parameter, annotation in plain if is_named(parameter)]
+        for parameter, annotation in named:
+            give(parameter, next((name for name, kind in left.items() if annotation is kind), None))
+        for parameter, _ in named:
+            if parameter.name not in given:
+                give(parameter, parameter.name if parameter.name in left else None)
+        missing = [each for each, _ in plain if each.name not in given and each.default is each.empty]
+        for parameter in missing:
+            if parameter.annotation is parameter.empty and is_named(parameter):
+                give(parameter, next(iter(left), None))
+            if parameter.name not in given:
                 names = ", ".join(f"{name}: {kind.__name__}" for name, kind in offered.items())
                 raise ConfigurationError(
                     f"{self.name}: the parameter {parameter.name!r} is neither a Depends(…) nor one of {names}."
                 )
-            given[parameter.name] = source
-            del left[source]
         return given
 
     def _dependant(self, dependencies: list[inspect.Parameter]) -> Dependant:
@@ -165,6 +170,11 @@ class Plan:
 
         shell.__signature__ = inspect.Signature(dependencies)  # type: ignore[attr-defined]
         return get_dependant(path="/", call=shell)
+
+
+def is_named(parameter: inspect.Parameter) -> bool:
+    """Whether a parameter takes one value, which can be given by its name."""
+    return parameter.kind in {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
 
 
 def is_dependency(parameter: inspect.Parameter, annotation: Any) -> bool:

@@ -17,6 +17,8 @@ from hubbub.hub.replies import Reply
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
+MAX_REASON = 123
+"""Bytes of a reason: a control frame carries 125, two of them the code (RFC 6455 section 5.5)."""
 MEMO = 128
 """Publications whose frames are kept, for sessions that are brought up to date one by one."""
 
@@ -42,7 +44,8 @@ class CloseFrame:
     size = 0
 
     def __init__(self, code: int, reason: str) -> None:
-        self.message: Message = {"type": "websocket.close", "code": code, "reason": reason}
+        fits = reason.encode()[:MAX_REASON].decode(errors="ignore")
+        self.message: Message = {"type": "websocket.close", "code": code, "reason": fits}
 
 
 class Dialect(Protocol):
@@ -244,8 +247,9 @@ class QueuedOutlet:
                     self._congested = False
                     if self._listener is not None:
                         self._listener.resume()
-                self._parked = loop.create_future()
-                await self._parked
+                if not queue:  # a listener may write when it is resumed
+                    self._parked = loop.create_future()
+                    await self._parked
         except (OSError, RuntimeError):
             # The peer is gone (ASGI 2.4: OSError; older servers: RuntimeError). Reading would tell, but a
             # session that is slow does not read.

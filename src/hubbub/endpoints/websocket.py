@@ -13,6 +13,7 @@ from hubbub.exceptions import (
     AuthenticationUnavailable,
     BadRequest,
     Forbidden,
+    HookTimeout,
     InvalidToken,
     LimitExceeded,
     Refusal,
@@ -112,20 +113,23 @@ class Connection:
         session: Session | None = None
         clean = False
         try:
-            identity, ref = await self._identify(doorkeeper, scope, deadline)
-            session = self._node.session(
-                identity, self._encoding, self._outlet, join.channel if join and join.as_room else None
-            )
-            await self._open(session)
+            try:
+                identity, ref = await self._identify(doorkeeper, scope, deadline)
+                self._check_capacity()
+                session = self._node.session(
+                    identity, self._encoding, self._outlet, join.channel if join and join.as_room else None
+                )
+                await self._node.connections.open(session)
+            except (SessionClosed, Disconnected):
+                return
+            except Exception as error:  # noqa: BLE001 (logged where it is not one of ours)
+                await self._turn_away(turned(error))
+                return
             if ref is not None:
                 session.send(Done(ref=ref))
             if join is not None:
                 await self._node.dispatcher.run(session, join)
             clean = await self._read(session)
-        except Turned as turned:
-            await self._turn_away(turned)
-        except (SessionClosed, Disconnected):
-            pass
         except asyncio.CancelledError:
             if not self._aborted or self._task is None:
                 raise
@@ -135,31 +139,22 @@ class Connection:
                 self._node.end(session, clean=clean)
             self._outlet.finish()
 
+    def _check_capacity(self) -> None:
+        try:
+            self._node.connections.check_capacity()
+        except LimitExceeded as error:
+            raise Turned(error.code, error.message, CloseCode.TRY_AGAIN_LATER, "Server full") from error
+
     async def _identify(
         self, doorkeeper: Doorkeeper, scope: Scope, deadline: float
     ) -> tuple[Identity, commands.Ref]:
         """Find out who connects; with the `ref` of the message that said so."""
-        try:
-            self._node.connections.check_capacity()
-            identity = await doorkeeper.identify(
-                scope["headers"], scope["query_string"], scope["subprotocols"]
-            )
-            if identity is None:
-                with self._node.connections.waiting():
-                    return await self._first_message(doorkeeper, deadline)
-        except InvalidToken as error:
-            raise Turned(error.code, str(error), error.close_code, error.close_reason) from error
-        except AuthenticationUnavailable as error:
-            raise Turned(
-                error.code, str(error), CloseCode.TRY_AGAIN_LATER, "Tokens cannot be checked"
-            ) from error
-        except LimitExceeded as error:
-            raise Turned(error.code, error.message, CloseCode.TRY_AGAIN_LATER, "Server full") from error
-        except Refusal as error:
-            raise Turned(
-                error.code, error.message, CloseCode.POLICY_VIOLATION, "Not authenticated"
-            ) from error
-        return identity, None
+        self._check_capacity()
+        identity = await doorkeeper.identify(scope["headers"], scope["query_string"], scope["subprotocols"])
+        if identity is not None:
+            return identity, None
+        with self._node.connections.waiting():
+            return await self._first_message(doorkeeper, deadline)
 
     async def _first_message(self, doorkeeper: Doorkeeper, deadline: float) -> tuple[Identity, commands.Ref]:
         try:
@@ -172,14 +167,6 @@ class Connection:
         if not isinstance(command, commands.Authenticate):
             raise InvalidToken('Say who you are first: {"type":"auth","token":"…"}.')
         return await doorkeeper.authenticate(command.token), command.ref
-
-    async def _open(self, session: Session) -> None:
-        try:
-            await self._node.connections.open(session)
-        except LimitExceeded as error:
-            raise Turned(
-                error.code, error.message, CloseCode.POLICY_VIOLATION, "Too many connections"
-            ) from error
 
     async def _read(self, session: Session) -> bool:
         """Read until the end; return whether the client said goodbye."""
@@ -210,7 +197,7 @@ class Connection:
                 "Binary frames are not supported",
             )
         bound = self._node.limits.message_bytes
-        if bound and len(text) * 4 > bound and (size := len(text.encode())) > bound:
+        if bound and len(text) * 4 > bound and (size := len(text.encode(errors="surrogatepass"))) > bound:
             raise Turned(
                 ErrorCode.TOO_LARGE,
                 f"The frame has {size} bytes; at most {bound} are taken.",
@@ -234,6 +221,31 @@ class Connection:
 
 class Disconnected(Exception):
     """The client went away before it was a session."""
+
+
+def turned(error: Exception) -> Turned:
+    """Say what a connection is told for which this was raised before it was a session."""
+    match error:
+        case Turned():
+            return error
+        case InvalidToken():
+            return Turned(error.code, str(error), error.close_code, error.close_reason)
+        case AuthenticationUnavailable() | HookTimeout():
+            # Nothing is known about the token, so this is no reason to stay away.
+            return Turned(error.code, str(error), CloseCode.TRY_AGAIN_LATER, "Tokens cannot be checked")
+        case Forbidden():
+            return Turned(error.code, error.message, CloseCode.FORBIDDEN, "Forbidden")
+        case LimitExceeded():
+            return Turned(error.code, error.message, CloseCode.POLICY_VIOLATION, "Too many connections")
+        case Refusal():
+            return Turned(error.code, error.message, CloseCode.POLICY_VIOLATION, "Not authenticated")
+    logger.error("A connection could not be opened", exc_info=error)
+    return Turned(
+        ErrorCode.INTERNAL,
+        "Something went wrong on the server.",
+        CloseCode.INTERNAL_ERROR,
+        "Internal error",
+    )
 
 
 def said_goodbye(message: Message) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -42,8 +43,9 @@ class Background:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._grace)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._grace):
+                await self.settle()
         for task in self._tasks:
             task.cancel()
         if self._tasks:

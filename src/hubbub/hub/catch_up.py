@@ -28,7 +28,7 @@ class CatchUp:
         background: runs the catching up.
         statistics: counts pauses and gaps.
         close: ends a session.
-        ready: called when a session is up to date and its commands may be read again.
+        ready: called when a session is up to date and its commands may be read again, or when it is over.
     """
 
     def __init__(
@@ -55,6 +55,10 @@ class CatchUp:
         if session not in self._running:
             self._running.add(session)
             self._background.start(self._run(session))
+
+    def detached(self, session: Session) -> None:
+        """Let go on whoever waits for a session to be up to date: its peer's answer to the Close can be read."""
+        self._ready(session)
 
     async def _run(self, session: Session) -> None:
         try:

@@ -4,7 +4,7 @@ import msgspec
 
 from hubbub.hub.publications import Position
 
-Ref = str | int | None
+Ref = str | int | float | None
 """What a client put on a command to know its answer by."""
 
 

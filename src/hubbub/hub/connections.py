@@ -106,9 +106,7 @@ class Connections:
         """
         self.check_capacity()
         self.check_user(session.identity)
-        if self._limits.connections_policy is ConnectionsPolicy.REPLACE and not session.identity.is_anonymous:
-            for old in tuple(self._by_user.get(session.user_id, ())):
-                self.close(old, CloseCode.NORMAL, REPLACED)
+        self._replace(session.identity)
         self._register(session)
         self._statistics.connections += 1
         self._await_expiry(session)
@@ -185,6 +183,11 @@ class Connections:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def _replace(self, identity: Identity) -> None:
+        if self._limits.connections_policy is ConnectionsPolicy.REPLACE and not identity.is_anonymous:
+            for old in self.of_user(identity.user_id):
+                self.close(old, CloseCode.NORMAL, REPLACED)
+
     def _register(self, session: Session) -> None:
         self._sessions.add(session)
         if not session.identity.is_anonymous:
@@ -194,6 +197,7 @@ class Connections:
         if set(session.subscriptions) - {EVERYONE}:
             raise Forbidden("Sign in before you subscribe to anything, or open another connection.")
         self.check_user(identity)
+        self._replace(identity)
         session.identity = identity
         self._register(session)
         self._await_expiry(session)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hubbub.clock import Clock
-from hubbub.exceptions import RateLimited
+from hubbub.exceptions import ConfigurationError, RateLimited
 
 
 class ConnectionsPolicy(StrEnum):
@@ -26,7 +26,10 @@ class Limits:
         message_bytes: one frame from a client, in bytes.
         subscriptions: channels one session is on, its user's own not counted.
         message_rate: messages a second from one session; as many may come at once.
-        connections_policy: what a user's further connection does.
+        connections_policy: what a user's further connection does; a word will do.
+
+    Raises:
+        ConfigurationError: a bound is negative, or there is no such policy.
     """
 
     connections: int = 10_000
@@ -35,6 +38,19 @@ class Limits:
     subscriptions: int = 128
     message_rate: float = 50.0
     connections_policy: ConnectionsPolicy = ConnectionsPolicy.MANY
+
+    def __post_init__(self) -> None:
+        for name in ("connections", "connections_per_user", "message_bytes", "subscriptions", "message_rate"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"Limits: {name} is negative; 0 means no limit.")
+        try:
+            policy = ConnectionsPolicy(self.connections_policy)
+        except ValueError:
+            words = ", ".join(ConnectionsPolicy)
+            raise ConfigurationError(
+                f"Limits: connections_policy is one of {words}, not {self.connections_policy!r}."
+            ) from None
+        object.__setattr__(self, "connections_policy", policy)
 
 
 class TokenBucket:

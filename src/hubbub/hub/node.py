@@ -128,7 +128,6 @@ class Node:
     def end(self, session: Session, *, clean: bool) -> None:
         """Clean up after a session in a task of the node's own, which no cancelled connection can skip."""
         session.detach()
-        self._caught_up(session)
         self.background.start(self.connections.ended(session, clean=clean))
 
     async def __aenter__(self) -> Self:

@@ -1,6 +1,8 @@
 """Publishing: what the server may always do, and clients under the namespace's policy."""
 
+import re
 from collections.abc import Collection
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -18,7 +20,12 @@ from hubbub.hub.session import Session, uuid7
 from hubbub.types import UserId
 
 MAX_IDEMPOTENCY_KEY = 255
+MAX_DEPTH = 128
+"""Arrays and objects inside one another that clients may publish."""
 NOT_KEPT = Retention(0, 0.0)
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_LEVELS = [{"[": 1, "{": 1, "]": -1, "}": -1}.get(chr(byte), 0) for byte in range(256)]
 
 
 class Publisher:
@@ -108,12 +115,13 @@ class Publisher:
             Refusal: the policy, a limit or a hook refused.
             PublishError: the broker did not take it.
         """
-        name = command.channel or session.room
+        name = session.room if command.channel is None else command.channel
         if name is None:
             raise BadRequest("The field `room_id` is missing: it may be left out on /ws/{room_id} only.")
         channel, namespace = self._namespaces.resolve(name)
         await check_publish(session, channel, namespace)
         check_size(command.data, namespace)
+        check_depth(command.data)
         event = decode_event(command, namespace)
         body, event_title, kind = command.data, command.event, kind_of(command.event, event)
         moderator = namespace.moderators.get(command.event)
@@ -176,6 +184,18 @@ def check_size(data: bytes, namespace: Namespace) -> None:
         raise TooLarge(
             f"The data has {len(data)} bytes; {namespace.name}:… takes at most {namespace.max_message_bytes}."
         )
+
+
+def check_depth(data: bytes) -> None:
+    """Hold data against the bound on nesting, so that the parsers of those who receive it can read it.
+
+    Raises:
+        BadRequest: it is nested too deeply.
+    """
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
+    if max(accumulate(map(_LEVELS.__getitem__, _STRING.sub(b"", data)))) > MAX_DEPTH:
+        raise BadRequest(f"The data is nested too deeply; at most {MAX_DEPTH} levels are taken.")
 
 
 def decode_event(command: PublishCommand, namespace: Namespace) -> BaseModel | None:

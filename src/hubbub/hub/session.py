@@ -27,6 +27,10 @@ class Owner(Protocol):
         """Bring a session up to date that can write again."""
         ...
 
+    def detached(self, session: "Session") -> None:
+        """Let go on whoever waits for a session, because it receives nothing more."""
+        ...
+
 
 class Session:
     """A connection's identity, subscriptions and pace.
@@ -136,6 +140,7 @@ class Session:
                 timer.cancel()
         for subscription in self.subscriptions.values():
             subscription.feed.remove(subscription)
+        self.owner.detached(self)
 
 
 def uuid7() -> uuid.UUID:

@@ -1,9 +1,10 @@
 """Subscribing: from the policy's question to the moment a session is live, without gap or duplicate."""
 
+import logging
 from collections.abc import Callable
 
 from hubbub.codes import UnsubscribeCode
-from hubbub.exceptions import Forbidden, NotSubscribed, SessionClosed
+from hubbub.exceptions import Forbidden, NotSubscribed, Refusal, SessionClosed
 from hubbub.hub.attendance import Attendance
 from hubbub.hub.broker import Broker, Reading
 from hubbub.hub.channels import EVERYONE, USER_NAMESPACE, Channel
@@ -19,6 +20,8 @@ from hubbub.hub.replies import Reply, Subscribed, Unsubscribed
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
 from hubbub.types import UserId
+
+logger = logging.getLogger(__name__)
 
 LOST = UnsubscribeCode.INSUFFICIENT_STATE
 
@@ -164,14 +167,17 @@ class Subscriptions:
         await self._attendance.leave(session, channels, clean=clean)
 
     async def still_allowed(self, session: Session, channel: str) -> bool:
-        """Ask the policy again, for an identity that was renewed."""
+        """Ask the policy again, for an identity that was renewed; a hook that fails allows nothing."""
         subscription = session.subscriptions[channel]
         if channel == EVERYONE or subscription.token_bound:
             return True
         parsed, namespace = self._namespaces.resolve(channel)
         try:
             await authorize(session.identity, parsed, namespace, None)
-        except Forbidden:
+        except Refusal:
+            return False
+        except Exception:
+            logger.exception("It could not be asked whether user %r may stay on %r", session.user_id, channel)
             return False
         return True
 

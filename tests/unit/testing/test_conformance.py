@@ -1,0 +1,157 @@
+"""The conformance suites find what they promise to find: each of these implementations has one fault."""
+
+import asyncio
+import inspect
+from typing import Any
+
+import pytest
+
+from hubbub.brokers.memory import MemoryBroker
+from hubbub.brokers.memory_presence import MemoryPresence
+from hubbub.hub.broker import Reading, Retention
+from hubbub.hub.presence import Change, Lease, Roster
+from hubbub.hub.publications import Draft, Position, Publication
+from hubbub.testing import FakeClock
+from hubbub.testing.conformance.broker import BrokerSuite
+from hubbub.testing.conformance.presence import PresenceSuite
+
+
+class AlwaysWhole(MemoryBroker):
+    async def read(self, channel: str, since: Position | None = None) -> Reading:
+        reading = await super().read(channel, since)
+        return Reading(reading.top, reading.publications)
+
+
+class NeverTrims(MemoryBroker):
+    async def publish(
+        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+    ) -> Position:
+        return await super().publish(draft, Retention(10_000, 1e9), idempotency_key)
+
+
+class ForgetsKeys(MemoryBroker):
+    async def publish(
+        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+    ) -> Position:
+        return await super().publish(draft, retention, None)
+
+
+class DeliversTwice(MemoryBroker):
+    def deliver_to(self, receiver: Any) -> None:
+        def twice(publication: Publication) -> None:
+            receiver(publication)
+            receiver(publication)
+
+        super().deliver_to(twice)
+
+
+class DeliversBackwards(MemoryBroker):
+    def deliver_to(self, receiver: Any) -> None:
+        waiting: list[Publication] = []
+
+        def in_pairs(publication: Publication) -> None:
+            waiting.append(publication)
+            if len(waiting) > 1:
+                while waiting:
+                    receiver(waiting.pop())
+
+        super().deliver_to(in_pairs)
+
+
+class DeliversEverything(MemoryBroker):
+    async def unsubscribe(self, channel: str) -> None:
+        return
+
+
+class LosesExclusions(MemoryBroker):
+    async def publish(
+        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+    ) -> Position:
+        bare = Draft(draft.channel, draft.event, draft.data, draft.id, draft.time, draft.kind, draft.sender)
+        return await super().publish(bare, retention, idempotency_key)
+
+
+class PagesForwards(MemoryBroker):
+    async def history(self, channel: str, *, limit: int, before: int | None = None) -> Reading:
+        reading = await super().history(channel, limit=1000, before=before)
+        return Reading(reading.top, reading.publications[:limit])
+
+
+class CountsSessions(MemoryPresence):
+    async def enter(self, lease: Lease, seconds: float) -> Change:
+        change = await super().enter(lease, seconds)
+        return Change(change.channel, change.user_id, edge=True, users=change.users)
+
+
+class NeverExpires(MemoryPresence):
+    async def expire(self) -> list[Change]:
+        return []
+
+
+class TakesWhatItRenews(MemoryPresence):
+    async def renew(self, leases: Any, seconds: float) -> None:
+        for lease in leases:
+            await self.enter(lease, seconds)
+
+
+class OnePage(MemoryPresence):
+    async def roster(self, channel: str, *, limit: int = 100, after: Any = None) -> Roster:
+        roster = await super().roster(channel, limit=limit, after=after)
+        return Roster(roster.users, roster.total)
+
+
+async def failing(suite: Any) -> list[str]:
+    """Return the names of a suite's tests that fail."""
+    failed = []
+    for name, test in inspect.getmembers(suite, inspect.iscoroutinefunction):
+        if name.startswith("test_"):
+            try:
+                async with asyncio.timeout(10):
+                    await test()
+            except (AssertionError, TimeoutError, KeyError):
+                failed.append(name)
+    return failed
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        AlwaysWhole,
+        NeverTrims,
+        ForgetsKeys,
+        DeliversTwice,
+        DeliversBackwards,
+        DeliversEverything,
+        LosesExclusions,
+        PagesForwards,
+    ],
+)
+async def test_a_broker_with_a_fault_fails(broken, monkeypatch):
+    monkeypatch.setattr("hubbub.testing.conformance.broker.DEADLINE", 0.05)
+
+    class Suite(BrokerSuite):
+        def broker(self, clock: FakeClock) -> MemoryBroker:
+            return broken(clock)
+
+    assert await failing(Suite())
+
+
+@pytest.mark.parametrize("broken", [CountsSessions, NeverExpires, TakesWhatItRenews, OnePage])
+async def test_a_presence_store_with_a_fault_fails(broken):
+    class Suite(PresenceSuite):
+        def store(self, clock: FakeClock) -> MemoryPresence:
+            return broken(clock)
+
+    assert await failing(Suite())
+
+
+async def test_sound_ones_pass():
+    class Broker(BrokerSuite):
+        def broker(self, clock: FakeClock) -> MemoryBroker:
+            return MemoryBroker(clock)
+
+    class Store(PresenceSuite):
+        def store(self, clock: FakeClock) -> MemoryPresence:
+            return MemoryPresence(clock)
+
+    assert await failing(Broker()) == await failing(Store()) == []
