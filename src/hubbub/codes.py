@@ -29,7 +29,11 @@ class CloseCode(IntEnum):
     MESSAGE_TOO_BIG = 1009, False, "A frame larger than MAX_MESSAGE_BYTES."
     INTERNAL_ERROR = 1011, True, "A fault of the server, or no answer to its pings."
     SERVICE_RESTART = 1012, True, "The node is draining for a restart: come back with your positions."
-    TRY_AGAIN_LATER = 1013, True, "The server is full (MAX_CONNECTIONS), or a part that it needs cannot be reached at the moment."
+    TRY_AGAIN_LATER = (
+        1013,
+        True,
+        "The server is full (MAX_CONNECTIONS), or a part that it needs cannot be reached at the moment.",
+    )
     INVALID_TOKEN = 4001, False, "No, a bad, or a forged token: get a new one before you return."
     TOKEN_EXPIRED = 4002, True, "The identity expired and was not renewed: return with a fresh token."
     FORBIDDEN = (

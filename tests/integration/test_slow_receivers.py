@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import msgspec
 import pytest
 from members import Member, bystander, connected, fresh
-from raw_socket import Opcode, RawSocket, frame, raw
+from raw_socket import Opcode, RawSocket, frame, raw, text
 from serving import Serving, application, bearer, eventually, hubbub_serve
 
 HEARTBEAT = 2.0
@@ -46,9 +46,8 @@ def crowded(tmp_path_factory):
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     """The library in an application of one's own, under plain uvicorn."""
-    hub = msgspec.json.encode(
-        {"heartbeat": HEARTBEAT, "presence_grace": 1.0, "limits": {"message_rate": 0}}
-    ).decode()
+    # So long between heartbeats that only the bound in bytes can end a member here.
+    hub = '{"heartbeat": 600.0, "presence_grace": 1.0, "limits": {"message_rate": 0}}'
     with application("rooms", tmp_path_factory.mktemp("plain"), HUB=hub) as serving:
         yield serving
         assert serving.complaints() == []
@@ -170,6 +169,22 @@ async def test_the_sockets_of_stalled_members_are_given_back(crowded):
                 seen=crowded.descriptors,
             )
     assert len(witness.of_type("message", user=publisher.user)) > 5
+
+
+async def test_a_member_that_is_alive_and_takes_nothing_is_given_up_after_two_heartbeats(crowded):
+    """Less waits for it than would be too much, and it sends what a living client sends."""
+    room = fresh("room")
+    async with stalled(crowded, room) as (member,), connected(crowded, fresh("publisher")) as publisher:
+        await publisher.join(room)
+        closed = (await crowded.counts())("hubbub_connections_closed_total", code="4008")
+        await until_paused(crowded, publisher, f"room:{room}")
+
+        async def given_up() -> bool:
+            with suppress(ConnectionError):
+                await member.send(frame(Opcode.PONG) + text({"type": "pong"}))
+            return (await crowded.counts())("hubbub_connections_closed_total", code="4008") == closed + 1
+
+        await eventually(given_up, within=3 * HEARTBEAT)
 
 
 async def test_a_member_that_pings_and_never_reads_holds_no_memory(tmp_path):

@@ -5,10 +5,8 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
-from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
-from starlette.routing import WebSocketRoute
 
 from hubbub.authentication.origins import OriginPolicy
 from hubbub.authentication.redaction import RedactingFilter
@@ -17,21 +15,18 @@ from hubbub.brokers.memory import MemoryBroker
 from hubbub.brokers.memory_presence import MemoryPresence
 from hubbub.clock import Clock, SystemClock
 from hubbub.codes import CloseCode
-from hubbub.dialects.plain import ROOM, PlainJSON
 from hubbub.endpoints import routes
 from hubbub.endpoints.handshake import Doorkeeper, checked, for_connections
 from hubbub.endpoints.injection import Injector
 from hubbub.endpoints.namespace import NamespaceHandle
-from hubbub.endpoints.queued import TextEncoding, Writers
-from hubbub.endpoints.websocket import Scope, WebSocketEndpoint
+from hubbub.endpoints.queued import Writers
 from hubbub.exceptions import ConfigurationError, InvalidToken
-from hubbub.hub import commands
 from hubbub.hub.attendance import OfflineHook
 from hubbub.hub.broker import Broker, Reading
 from hubbub.hub.channels import USER_NAMESPACE, user_channel
 from hubbub.hub.dispatch import Authenticator
 from hubbub.hub.identity import Identity
-from hubbub.hub.limits import Limits
+from hubbub.hub.limits import Limits, Timing
 from hubbub.hub.namespaces import Namespace, Namespaces, Publish, Subscribe
 from hubbub.hub.node import Node
 from hubbub.hub.presence import PresenceStore, Roster
@@ -44,7 +39,6 @@ logger = logging.getLogger(__name__)
 OfflineFunction = TypeVar("OfflineFunction", bound=Callable[..., Any])
 
 ACCESS_LOGGERS = ("uvicorn.access", "uvicorn.error", "uvicorn.asgi")
-TOPIC = "topic:"
 
 
 class Hub:
@@ -107,12 +101,7 @@ class Hub:
         self._broker = broker
         self._presence = presence
         self._limits = limits or Limits()
-        self._timing = {
-            "heartbeat": float(heartbeat),
-            "lease": float(presence_lease),
-            "grace": float(presence_grace),
-            "leeway": float(leeway),
-        }
+        self._timing = Timing(heartbeat, presence_lease, presence_grace, leeway)
         self._injector = Injector(hook_timeout)
         self._namespaces = Namespaces(
             [Namespace(USER_NAMESPACE, subscribe=Subscribe.OWNER, publish=Publish.NOBODY)]
@@ -122,7 +111,9 @@ class Hub:
         self._read_token = self._token_reader(authenticate, allow_anonymous=allow_anonymous)
         self._authenticate = for_connections(self._read_token)
         self._session_cookie = session_cookie
-        self._tickets = MemoryTickets(self._clock) if tickets is None else tickets  # one may be empty, and false
+        self._tickets = (
+            MemoryTickets(self._clock) if tickets is None else tickets
+        )  # one may be empty, and false
         self._doorkeeper = Doorkeeper(
             self._authenticate,
             self._tickets,
@@ -132,7 +123,7 @@ class Hub:
         )
         self._node: Node | None = None
         self._writers = Writers()
-        self.router = self._router(auth_deadline)
+        self.router = routes.realtime(lambda: self._running, self._doorkeeper, self._writers, auth_deadline)
         """Serves ``/ws``, ``/ws/{room_id}``, ``/ws/notifications/{topic}`` and ``/hubbub.js``."""
         self.api = routes.tickets(self._tickets, self._doorkeeper, 30.0)
         """Serves ``POST /ws-ticket``; include it with a prefix such as ``/api/v1``."""
@@ -164,7 +155,7 @@ class Hub:
             self._read_token,
             self._clock,
             self._limits,
-            **self._timing,
+            self._timing,
         )
         node.attendance.offline_hooks.extend(self._offline_hooks)
         redaction = RedactingFilter(cookies=[self._session_cookie] if self._session_cookie else [])
@@ -325,22 +316,6 @@ class Hub:
 
         return nobody
 
-    def _router(self, auth_deadline: float) -> APIRouter:
-        router = APIRouter()
-        encoding = TextEncoding(PlainJSON())
-
-        def serve(path: str, join: Callable[[Scope], commands.Subscribe | None]) -> None:
-            endpoint = WebSocketEndpoint(
-                lambda: self._running, lambda: self._doorkeeper, encoding, self._writers, join, auth_deadline
-            )
-            router.routes.append(WebSocketRoute(path, endpoint, name=f"hubbub {path}"))
-
-        serve("/ws", lambda _: None)
-        serve("/ws/notifications/{topic:path}", lambda scope: to_channel(scope, TOPIC, "topic"))
-        serve("/ws/{room_id:path}", lambda scope: to_channel(scope, ROOM, "room_id"))
-        router.include_router(routes.browser_client())
-        return router
-
 
 class UserChannel:
     """Every device of one user.
@@ -359,8 +334,3 @@ class UserChannel:
     ) -> Position:
         """Publish to the user's own channel; errors as in `Hub.publish`."""
         return await self._hub.publish(self._channel, event, data, idempotency_key=idempotency_key)
-
-
-def to_channel(scope: Scope, prefix: str, parameter: str) -> commands.Subscribe:
-    """Subscribe a connection to the channel of its path."""
-    return commands.Subscribe(channel=prefix + scope["path_params"][parameter], as_room=prefix == ROOM)

@@ -1,5 +1,6 @@
-"""The HTTP routes that come with `hub.router`: the browser client, and tickets for WebSocket handshakes."""
+"""The routes that come with a hub: WebSocket paths, the browser client, and tickets for handshakes."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -8,12 +9,19 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.routing import WebSocketRoute
 
 from hubbub.authentication.tickets import TicketStore
+from hubbub.dialects.plain import ROOM, PlainJSON
 from hubbub.endpoints.handshake import Doorkeeper
+from hubbub.endpoints.queued import TextEncoding, Writers
+from hubbub.endpoints.websocket import AutoJoin, Scope, WebSocketEndpoint
 from hubbub.exceptions import LimitExceeded
+from hubbub.hub.commands import Subscribe
 from hubbub.hub.identity import Identity
+from hubbub.hub.node import Node
 
+TOPIC = "topic:"
 BROWSER_CLIENT = Path(__file__).parent / "browser" / "hubbub.js"
 
 
@@ -24,9 +32,20 @@ class Ticket(BaseModel):
     expires_in: int
 
 
-def browser_client() -> APIRouter:
-    """Serve ``/hubbub.js``."""
+def realtime(
+    node: Callable[[], Node], doorkeeper: Doorkeeper, writers: Writers, auth_deadline: float
+) -> APIRouter:
+    """Serve ``/ws``, ``/ws/{room_id}``, ``/ws/notifications/{topic}`` and ``/hubbub.js``."""
     router = APIRouter()
+    encoding = TextEncoding(PlainJSON())
+
+    def serve(path: str, join: AutoJoin) -> None:
+        endpoint = WebSocketEndpoint(node, doorkeeper, encoding, writers, join, auth_deadline)
+        router.routes.append(WebSocketRoute(path, endpoint, name=f"hubbub {path}"))
+
+    serve("/ws", lambda _: None)
+    serve("/ws/notifications/{topic:path}", lambda scope: to_channel(scope, TOPIC, "topic"))
+    serve("/ws/{room_id:path}", lambda scope: to_channel(scope, ROOM, "room_id"))
 
     @router.get("/hubbub.js", include_in_schema=False)
     async def hubbub_js() -> FileResponse:
@@ -35,6 +54,11 @@ def browser_client() -> APIRouter:
         )
 
     return router
+
+
+def to_channel(scope: Scope, prefix: str, parameter: str) -> Subscribe:
+    """Subscribe a connection to the channel of its path."""
+    return Subscribe(channel=prefix + scope["path_params"][parameter], as_room=prefix == ROOM)
 
 
 def tickets(store: TicketStore, doorkeeper: Doorkeeper, ttl: float) -> APIRouter:

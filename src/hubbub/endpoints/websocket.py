@@ -51,7 +51,7 @@ class WebSocketEndpoint:
 
     Args:
         node: called for the running node.
-        doorkeeper: called for who comes in.
+        doorkeeper: finds out who comes in.
         encoding: the wire format.
         writers: runs the outlets' writers.
         auto_join: what this path subscribes to.
@@ -61,7 +61,7 @@ class WebSocketEndpoint:
     def __init__(
         self,
         node: Callable[[], Node],
-        doorkeeper: Callable[[], Doorkeeper],
+        doorkeeper: Doorkeeper,
         encoding: TextEncoding,
         writers: Writers,
         auto_join: AutoJoin,
@@ -76,7 +76,7 @@ class WebSocketEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, from its handshake to its end."""
-        node, doorkeeper = self._node(), self._doorkeeper()
+        node, doorkeeper = self._node(), self._doorkeeper
         if (await receive())["type"] != "websocket.connect":
             return
         try:
@@ -174,6 +174,7 @@ class Connection:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
                 return said_goodbye(message)
+            await self._node.until_ready(session)
             if session.closed:
                 continue
             try:
@@ -183,7 +184,6 @@ class Connection:
                 self._node.connections.close(session, turned.code, turned.reason)
                 continue
             await self._node.dispatcher.handle(session, text)
-            await self._node.until_ready(session)
 
     def _text(self, message: Message) -> str:
         if message["type"] == "websocket.disconnect":

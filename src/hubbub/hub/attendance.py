@@ -7,6 +7,7 @@ from hubbub.clock import Clock
 from hubbub.exceptions import PublishError
 from hubbub.hub.background import Background
 from hubbub.hub.channels import EVERYONE
+from hubbub.hub.limits import Timing
 from hubbub.hub.namespaces import Namespaces
 from hubbub.hub.presence import Change, Lease, PresenceStore, Roster
 from hubbub.hub.publications import Draft, Kind
@@ -35,8 +36,7 @@ class Attendance:
         clock: what time announcements carry.
         wheel: for announcements that are put together.
         background: runs them.
-        lease: seconds a lease lasts without renewal.
-        grace: seconds a lost connection's user stays, in case they come back.
+        timing: how long leases last.
     """
 
     def __init__(
@@ -47,8 +47,7 @@ class Attendance:
         clock: Clock,
         wheel: Wheel,
         background: Background,
-        lease: float,
-        grace: float,
+        timing: Timing,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -56,8 +55,8 @@ class Attendance:
         self._clock = clock
         self._wheel = wheel
         self._background = background
-        self._lease = lease
-        self._grace = grace
+        self._lease = timing.lease
+        self._grace = timing.grace
         self._held: set[Lease] = set()
         self._renewed_at = clock.monotonic()
         self._crowds: dict[str, tuple[Change, Kind] | None] = {}

@@ -63,16 +63,11 @@ class CatchUp:
     async def _run(self, session: Session) -> None:
         try:
             while session.is_writable():
-                # One that subscribes again at the moment is brought up to date by that.
-                behind = [
-                    each for each in session.subscriptions.values() if each.behind and each.held is None
-                ]
-                if not behind:
+                subscription = next((each for each in session.subscriptions.values() if is_left(each)), None)
+                if subscription is None:
                     self._finish(session)
                     return
-                for subscription in behind:
-                    if session.is_writable():
-                        await self._bring_up(subscription)
+                await self._bring_up(subscription)
         except Exception:
             logger.exception("Session %s could not be brought up to date", session.id)
             self._close(session, CloseCode.TRY_AGAIN_LATER, "The streams cannot be read: come back later")
@@ -135,3 +130,8 @@ class CatchUp:
             feed = subscription.feed
             subscription.session.send(Gap(channel=feed.name, first=first, last=last))
             self._statistics.count(self._statistics.gaps, feed.namespace.overflow.value, last - first + 1)
+
+
+def is_left(subscription: Subscription) -> bool:
+    """Whether a subscription is to be brought up to date; one that subscribes again just now does that itself."""
+    return subscription.behind > 0 and subscription.held is None

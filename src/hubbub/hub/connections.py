@@ -10,7 +10,7 @@ from hubbub.hub.attendance import Attendance
 from hubbub.hub.broker import Reading
 from hubbub.hub.channels import EVERYONE, USER_NAMESPACE, user_channel
 from hubbub.hub.identity import Identity
-from hubbub.hub.limits import ConnectionsPolicy, Limits
+from hubbub.hub.limits import ConnectionsPolicy, Limits, Timing
 from hubbub.hub.namespaces import Namespaces
 from hubbub.hub.presence import Roster
 from hubbub.hub.replies import PingSent, Reply, Unsubscribed, Welcome
@@ -36,8 +36,7 @@ class Connections:
         statistics: counts connections and closes.
         clock: what time it is.
         wheel: for heartbeats and expiry.
-        heartbeat: seconds between pings.
-        leeway: seconds an identity is accepted after it expired.
+        timing: for heartbeats and expiry.
     """
 
     def __init__(
@@ -49,8 +48,7 @@ class Connections:
         statistics: Statistics,
         clock: Clock,
         wheel: Wheel,
-        heartbeat: float,
-        leeway: float,
+        timing: Timing,
     ) -> None:
         self._subscriptions = subscriptions
         self._attendance = attendance
@@ -59,8 +57,8 @@ class Connections:
         self._statistics = statistics
         self._clock = clock
         self._wheel = wheel
-        self.heartbeat = heartbeat
-        self._leeway = leeway
+        self.heartbeat = timing.heartbeat
+        self._leeway = timing.leeway
         self._sessions: set[Session] = set()
         self._waiting = 0
         self._by_user: dict[UserId, set[Session]] = {}

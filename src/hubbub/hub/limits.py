@@ -53,6 +53,23 @@ class Limits:
         object.__setattr__(self, "connections_policy", policy)
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long things last, in seconds.
+
+    Args:
+        heartbeat: between pings.
+        lease: a presence lease without renewal.
+        grace: for which a lost connection's user stays present.
+        leeway: for which an identity is accepted after it expired.
+    """
+
+    heartbeat: float = 25.0
+    lease: float = 30.0
+    grace: float = 5.0
+    leeway: float = 30.0
+
+
 class TokenBucket:
     """A rate limit: `rate` a second, and at most `rate` at once after a pause."""
 

@@ -17,7 +17,7 @@ from hubbub.hub.connections import Connections
 from hubbub.hub.dispatch import Authenticator, Dispatcher
 from hubbub.hub.feeds import Feeds
 from hubbub.hub.identity import Identity
-from hubbub.hub.limits import Limits, TokenBucket
+from hubbub.hub.limits import Limits, Timing, TokenBucket
 from hubbub.hub.namespaces import Namespaces
 from hubbub.hub.outlet import Encoding, Outlet
 from hubbub.hub.presence import PresenceStore
@@ -44,10 +44,7 @@ class Node:
         read_subscription_token: reads tokens for one channel.
         clock: what time it is.
         limits: the bounds.
-        heartbeat: seconds between pings.
-        lease: seconds a presence lease lasts.
-        grace: seconds a lost connection's user stays present.
-        leeway: seconds an identity is accepted after it expired.
+        timing: how long things last.
     """
 
     def __init__(
@@ -59,11 +56,7 @@ class Node:
         read_subscription_token: Authenticator,
         clock: Clock,
         limits: Limits,
-        *,
-        heartbeat: float = 25.0,
-        lease: float = 30.0,
-        grace: float = 5.0,
-        leeway: float = 30.0,
+        timing: Timing,
     ) -> None:
         self.broker = broker
         self.namespaces = namespaces
@@ -76,7 +69,7 @@ class Node:
         self._slow: dict[Session, asyncio.Event] = {}
         self.publisher = Publisher(broker, namespaces, clock)
         self.attendance = Attendance(
-            presence, self.publisher, namespaces, clock, self.wheel, self.background, lease, grace
+            presence, self.publisher, namespaces, clock, self.wheel, self.background, timing
         )
         self.feeds = Feeds(broker, self.background, self.statistics, self._overflow)
         self.subscriptions = Subscriptions(
@@ -90,8 +83,7 @@ class Node:
             self.statistics,
             clock,
             self.wheel,
-            heartbeat,
-            leeway,
+            timing,
         )
         self.catch_up = CatchUp(
             broker, self.background, self.statistics, self.connections.close, self._caught_up

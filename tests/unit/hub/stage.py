@@ -15,7 +15,7 @@ from hubbub.endpoints.queued import TextEncoding, TextFrame
 from hubbub.exceptions import InvalidToken
 from hubbub.hub.broker import Reading, Receiver, Retention
 from hubbub.hub.identity import Identity
-from hubbub.hub.limits import Limits
+from hubbub.hub.limits import Limits, Timing
 from hubbub.hub.namespaces import Namespace, Namespaces, Publish, Subscribe
 from hubbub.hub.node import Node
 from hubbub.hub.outlet import Listener
@@ -288,7 +288,7 @@ class Stage:
             read_subscription_token=self._authenticate,
             clock=self.clock,
             limits=limits or Limits(message_rate=0),
-            **timing,
+            timing=Timing(**timing),
         )
         self._tasks: list[asyncio.Task[Any]] = []
 

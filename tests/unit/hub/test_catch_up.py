@@ -569,6 +569,47 @@ async def test_subscribing_again_while_slow_does_not_double_what_is_missed():
         assert [*offsets(again["messages"]), *offsets(behind)] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("kind", ["join_room", "leave_room"])
+async def test_a_command_for_one_channel_while_another_is_brought_up_to_date(kind):
+    # One that was under way when the session became slow, and goes on while it is behind in both.
+    async with Stage(quiet()) as stage:
+        ada = await stage.enter("ada")
+        for name in ("a", "b"):
+            await ada.join(name)
+        ada.outlet.stall()
+        for number in (1, 2, 3):
+            await say(stage, number)
+            await say(stage, number, channel="room:b")
+        stage.broker.hold("read")
+        ada.outlet.take()
+        first = await stage.broker.held()
+        assert first.channel == ROOM
+        asking = stage.start(ada.ask(kind, room_id="b"))
+        if kind == "join_room":
+            second = await stage.broker.held()
+            first.release()
+            await turns()
+            stage.broker.let("read")
+            second.release()
+        else:
+            await asking
+            stage.broker.let("read")
+            first.release()
+        await asking
+        await stage.settle()
+        await say(stage, 4)
+        await say(stage, 4, channel="room:b")
+        news = ada.outlet.sent
+        assert [each["offset"] for each in news if each["type"] == "message" and each["channel"] == ROOM] == [1, 2, 3, 4]
+        of_b = [each for each in news if each.get("channel") == "room:b"]
+        if kind == "join_room":
+            assert types(of_b) == ["joined", "joined", "message"]
+            assert (of_b[-2]["offset"], of_b[-1]["offset"]) == (3, 4)
+        else:
+            assert types(of_b) == ["joined", "left"]
+        assert not ada.session.slow
+
+
 async def test_slow_in_one_channel_and_subscribing_to_the_next():
     async with Stage(quiet(publish=Publish.AUTHENTICATED, events=(ChatMessage,))) as stage:
         ada = await stage.enter("ada")
