@@ -4,7 +4,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 
 from hubbub.dialects.plain import TYPES
@@ -16,7 +18,10 @@ LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)")
 
 def test_generated_tables_are_up_to_date():
     result = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "generate_docs.py", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "scripts" / "generate_docs.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, f"{result.stdout}{result.stderr}run `make docs`"
 
@@ -30,3 +35,16 @@ def test_links_lead_somewhere(page: Path):
 def test_every_client_message_is_in_the_protocol_page():
     text = (ROOT / "docs" / "protocol.md").read_text()
     assert [name for name in TYPES if f'"type":"{name}"' not in text] == []
+
+
+async def test_the_readmes_application_runs():
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert code is not None
+    names: dict[str, Any] = {}
+    exec(compile(code.group(1), "README.md", "exec"), names)
+    transport = httpx2.ASGITransport(app=names["app"])
+    async with (
+        names["hub"].lifespan(names["app"]),
+        httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client,
+    ):
+        assert (await client.post("/announce?text=hi")).json() == {"offset": 1}
