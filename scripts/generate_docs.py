@@ -20,7 +20,8 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def close_codes() -> str:
     """List the close codes."""
     rows = [
-        [str(int(code)), code.name.lower(), "yes" if code.reconnect else "no", code.situation] for code in CloseCode
+        [str(int(code)), code.name.lower(), "yes" if code.reconnect else "no", code.situation]
+        for code in CloseCode
     ]
     return table(["code", "name", "reconnect", "situation"], rows)
 
@@ -69,7 +70,10 @@ def main() -> int:
             if "--check" not in sys.argv:
                 path.write_text(after)
     if stale:
-        print(("Out of date: " if "--check" in sys.argv else "Written: ") + ", ".join(f"docs/{file}" for file in stale))
+        print(
+            ("Out of date: " if "--check" in sys.argv else "Written: ")
+            + ", ".join(f"docs/{file}" for file in stale)
+        )
     return bool(stale) if "--check" in sys.argv else 0
 
 

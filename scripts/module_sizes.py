@@ -13,7 +13,9 @@ SOURCE = Path(__file__).parent.parent / "src"
 def function_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Count a function's lines without its docstring."""
     docstring = ast.get_docstring(node, clean=False)
-    return (node.end_lineno or node.lineno) - node.lineno + 1 - (docstring.count("\n") + 1 if docstring else 0)
+    return (
+        (node.end_lineno or node.lineno) - node.lineno + 1 - (docstring.count("\n") + 1 if docstring else 0)
+    )
 
 
 def main() -> int:
@@ -28,7 +30,8 @@ def main() -> int:
         too_long += [
             f"{path.relative_to(SOURCE)}:{node.lineno} {node.name}: {function_lines(node)} lines"
             for node in ast.walk(ast.parse(text))
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and function_lines(node) > FUNCTION_LINES
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and function_lines(node) > FUNCTION_LINES
         ]
     modules = [size for size in sizes.values() if size > 5]
     print(

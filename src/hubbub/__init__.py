@@ -6,6 +6,7 @@ from hubbub.authentication.jwt import JWTAuthenticator
 from hubbub.authentication.origins import OriginPolicy
 from hubbub.authentication.redaction import RedactingFilter, redact
 from hubbub.authentication.tickets import UsedOnce
+from hubbub.brokers.memory import MemoryBroker
 from hubbub.codes import CloseCode, ErrorCode, UnsubscribeCode
 from hubbub.endpoints.facade import Hub
 from hubbub.endpoints.namespace import NamespaceHandle
@@ -15,6 +16,7 @@ from hubbub.exceptions import (
     Forbidden,
     HubbubError,
     InvalidToken,
+    NotAvailable,
     PublishError,
     PublishUncertain,
     Refusal,
@@ -50,7 +52,9 @@ __all__ = [
     "JWKSet",
     "JWTAuthenticator",
     "Limits",
+    "MemoryBroker",
     "NamespaceHandle",
+    "NotAvailable",
     "OriginPolicy",
     "Overflow",
     "Position",

@@ -39,7 +39,7 @@ class CloseCode(IntEnum):
     FORBIDDEN = (
         4003,
         False,
-        "The connection itself is not allowed: a foreign Origin, or disconnected for good.",
+        "The connection itself is not allowed: disconnected for good. A handshake from a foreign Origin is refused with HTTP 403.",
     )
     SLOW_CONSUMER = 4008, True, "The client read too slowly: return with your positions, nothing is lost."
     REVOKED = 4010, False, "The identity was revoked."

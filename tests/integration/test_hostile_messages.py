@@ -132,6 +132,48 @@ async def test_names_that_cannot_be_are_refused_wherever_they_stand(server, name
             assert (await mallory.ask(message))["code"] in {"unknown_channel", "not_subscribed"}
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ws/",
+        "/ws/" + "x" * 5000,
+        "/ws/%00",
+        "/ws/%C2%85",
+        "/ws/notifications/",
+        "/ws/notifications/%1B",
+    ],
+    ids=["nothing", "5,000 characters", "a NUL", "a C1 control", "no topic", "an escape"],
+)
+async def test_a_path_that_names_no_room_is_told_so_and_the_connection_may_join_another(either, path):
+    room = fresh("room")
+    async with bystander(either, room), connected(either, fresh("mallory"), path) as mallory:
+        assert (await mallory.expect("error"))["code"] == "unknown_channel"
+        # The room of the path stands in for none that is named.
+        error = await mallory.ask({"type": "message", "content": "where?"})
+        assert error["type"] == "error"
+        await mallory.join(room)
+        assert (await mallory.ask({"type": "message", "room_id": room, "content": "here"}))["type"] == "ack"
+
+
+async def test_a_path_is_decoded_once_and_taken_verbatim(either):
+    tail = fresh("x")
+    for path, name in (
+        (f"/ws/a%2Fb/{tail}", f"a/b/{tail}"),
+        (f"/ws/a:b:{tail}", f"a:b:{tail}"),
+        (f"/ws/%252F{tail}", f"%2F{tail}"),
+        (f"/ws/../{tail}", f"../{tail}"),
+        (f"/ws/%E8%AA%9E{tail}", f"語{tail}"),
+    ):
+        async with connected(either, fresh("ada"), path) as ada:
+            assert (await ada.expect("joined"))["room_id"] == name
+
+
+async def test_a_request_that_is_no_handshake_is_answered_as_one(either):
+    for method in ("GET", "POST", "DELETE", "OPTIONS"):
+        response = await either.request(method, "/ws")
+        assert 400 <= response.status_code < 500, method
+
+
 async def test_a_name_of_255_bytes_with_anything_printable_is_a_name(server):
     name = "a:b/c?d=e&f#g%2F…語🎈 \"'<>\\"
     name += "x" * (250 - len(name.encode()))

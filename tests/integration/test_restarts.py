@@ -24,8 +24,8 @@ async def test_a_stop_tells_everybody_to_come_back_and_ends_in_time_with_0(tmp_p
             begun = time.monotonic()
             stopping = asyncio.create_task(serving.terminate())
             for member in members:
-                code, _ = await member.expect_close()
-                assert code == 1012
+                code, reason = await member.expect_close()
+                assert (code, reason) == (1012, "The server is restarting")
             took = await stopping
             assert took < DRAIN + 3
             assert time.monotonic() - begun < DRAIN + 4

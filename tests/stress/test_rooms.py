@@ -46,7 +46,9 @@ class Ledger(MemoryBroker):
         self._choices = choices
         self._mail: deque[Publication] = deque()
 
-    async def publish(self, draft: Draft, retention: Retention, idempotency_key: str | None = None) -> Position:
+    async def publish(
+        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+    ) -> Position:
         await self._dawdle()
         position = await super().publish(draft, retention, idempotency_key)
         if position.id == draft.id and position.offset:
@@ -134,7 +136,9 @@ class Guest:
         self.taken: set[str] = set()
         self.refs = 0
         self.stalled = False
-        self.counts = dict.fromkeys(("messages", "recovered", "unrecovered", "gaps", "closes", "cuts", "stalls"), 0)
+        self.counts = dict.fromkeys(
+            ("messages", "recovered", "unrecovered", "gaps", "closes", "cuts", "stalls"), 0
+        )
 
     # What it does.
 
@@ -303,12 +307,18 @@ class Guest:
     def check_hole(self, channel: str, before: int, after: int) -> None:
         """See whether everything between two offsets was for others."""
         for draft in self.ledger.said[channel][before : after - 1]:
-            assert UserId(self.user) in draft.exclude, f"{self.name} misses {draft.id} between {before} and {after}"
+            assert UserId(self.user) in draft.exclude, (
+                f"{self.name} misses {draft.id} between {before} and {after}"
+            )
 
     def move(self, place: Place, offset: int, id: str | None) -> None:  # noqa: A002 (the field's name)
         place.offset = offset
         if place.since is not None:
-            place.since = {"epoch": place.since["epoch"], "offset": offset, **({} if id is None else {"id": id})}
+            place.since = {
+                "epoch": place.since["epoch"],
+                "offset": offset,
+                **({} if id is None else {"id": id}),
+            }
 
     # How it ends.
 
@@ -379,7 +389,13 @@ class Scene:
 async def play(scene: Scene, choices: random.Random) -> None:
     until = asyncio.Event()
     scene.guests += [
-        Guest(f"guest{number}", f"user{number % USERS}", scene.app, scene.ledger, random.Random(choices.random()))
+        Guest(
+            f"guest{number}",
+            f"user{number % USERS}",
+            scene.app,
+            scene.ledger,
+            random.Random(choices.random()),
+        )
         for number in range(CLIENTS)
     ]
     async with scene.hub.lifespan(scene.app):
@@ -403,7 +419,10 @@ async def play(scene: Scene, choices: random.Random) -> None:
 def check_end(scene: Scene) -> None:
     """Nothing was said twice, nothing that was acknowledged is missing, and the hub is empty."""
     contents = [
-        json.loads(draft.data)["content"] for said in scene.ledger.said.values() for draft in said if draft.sender
+        json.loads(draft.data)["content"]
+        for said in scene.ledger.said.values()
+        for draft in said
+        if draft.sender
     ]
     assert len(contents) == len(set(contents))
     assert set().union(*(guest.taken for guest in scene.guests)) == set(contents)

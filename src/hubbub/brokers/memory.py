@@ -1,5 +1,6 @@
 """The broker of one process: streams in memory. Its restart is a new epoch for every channel."""
 
+import logging
 import secrets
 from collections import OrderedDict, deque
 from types import TracebackType
@@ -10,14 +11,20 @@ from hubbub.hub.broker import Reading, Receiver, Retention
 from hubbub.hub.publications import Draft, Kind, Position, Publication
 from hubbub.types import Epoch
 
+logger = logging.getLogger(__name__)
+
 IDEMPOTENCY_WINDOW = 300.0
 """Seconds in which a repeated idempotency key publishes nothing new."""
+IDEMPOTENCY_KEYS = 100_000
+"""Keys that are remembered at once; above it the oldest are forgotten early."""
+OVERHEAD = 512
+"""Bytes that a kept publication takes beside its data."""
 
 
 class Stream:
     """One channel's kept publications, and where it stands."""
 
-    __slots__ = ("kept", "last_id", "published_at", "retention", "top", "trimmed_id")
+    __slots__ = ("kept", "last_id", "published_at", "retention", "size", "top", "trimmed_id")
 
     def __init__(self, top: int) -> None:
         self.top = top
@@ -25,12 +32,15 @@ class Stream:
         self.trimmed_id: str | None = None
         """The id just before the first one kept, by which a reader who stopped there is known."""
         self.kept: deque[Publication] = deque()
+        self.size = 0
+        """Bytes that are kept."""
         self.retention = Retention(0, 0.0)
         self.published_at = 0.0
 
     def append(self, publication: Publication, retention: Retention) -> None:
         """Keep one more."""
         self.kept.append(publication)
+        self.size += len(publication.data) + OVERHEAD
         self.top = publication.offset
         self.last_id = publication.id
         self.retention = retention
@@ -40,7 +50,13 @@ class Stream:
         """Let go of what the retention no longer covers. The epoch and the top stay."""
         oldest = now - self.retention.ttl
         while self.kept and (len(self.kept) > self.retention.size or self.kept[0].time <= oldest):
-            self.trimmed_id = self.kept.popleft().id
+            self.drop_oldest()
+
+    def drop_oldest(self) -> None:
+        """Let go of the oldest one that is kept."""
+        publication = self.kept.popleft()
+        self.size -= len(publication.data) + OVERHEAD
+        self.trimmed_id = publication.id
 
     def since(self, position: Position) -> tuple[Publication, ...] | None:
         """Return everything after a position of this epoch, or `None` if that cannot be whole."""
@@ -63,13 +79,18 @@ class MemoryBroker:
 
     Args:
         clock: what time it is, for retention.
+        max_bytes: what all streams together may keep. Above it the oldest publications go, from one stream after the
+            other, whatever the namespaces' retention says; a warning is logged.
 
     A stream that is empty and was not published to for twice its `ttl` is forgotten; the channel's next stream goes
     on above every offset that was ever forgotten, so that an old position is told from a new one.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, max_bytes: int = 512 * 1024 * 1024) -> None:
         self._clock = clock or SystemClock()
+        self._max_bytes = max_bytes
+        self._size = 0
+        self._warned = False
         self._epoch = Epoch(secrets.token_hex(8))
         self._streams: OrderedDict[str, Stream] = OrderedDict()
         """In the order in which `_forget_streams` looks at them."""
@@ -96,7 +117,7 @@ class MemoryBroker:
                 return self._seen[key][1]
         publication = self._place(draft, retention, now)
         position = publication.position
-        if idempotency_key is not None:
+        if idempotency_key is not None and position.offset:
             self._seen[key] = (now, position)
         if self._receiver is not None and draft.channel in self._subscribed:
             self._receiver(publication)
@@ -150,16 +171,40 @@ class MemoryBroker:
         if stream is None:
             stream = self._streams[draft.channel] = Stream(self._start(draft.channel))
         publication = Publication.placed(draft, self._epoch, stream.top + 1)
+        before = stream.size
         stream.append(publication, retention)
         stream.trim(now)
+        self._size += stream.size - before
         self._forget_streams(now)
+        self._make_room()
         return publication
 
     def _trimmed(self, channel: str) -> Stream | None:
         stream = self._streams.get(channel)
         if stream is not None:
-            stream.trim(self._clock.time())
+            self._trim(stream, self._clock.time())
         return stream
+
+    def _trim(self, stream: Stream, now: float) -> None:
+        before = stream.size
+        stream.trim(now)
+        self._size += stream.size - before
+
+    def _make_room(self) -> None:
+        while self._size > self._max_bytes:
+            if not self._warned:
+                self._warned = True
+                logger.warning(
+                    "The streams hold %d bytes, which is the bound: the oldest publications are let go before their "
+                    "time. Keep less history, or give MemoryBroker a larger max_bytes.",
+                    self._max_bytes,
+                )
+            channel, stream = next(iter(self._streams.items()))
+            if stream.kept:
+                self._size -= stream.size
+                stream.drop_oldest()
+                self._size += stream.size
+            self._streams.move_to_end(channel)
 
     def _start(self, channel: str) -> int:
         return self._subscribed.get(channel, self._floor)
@@ -173,7 +218,7 @@ class MemoryBroker:
         # Two a publish go round faster than new streams come, one a publish.
         for _ in range(min(2, len(self._streams))):
             channel, stream = next(iter(self._streams.items()))
-            stream.trim(now)
+            self._trim(stream, now)
             idle = now >= stream.published_at + 2 * stream.retention.ttl
             if idle and not stream.kept and channel not in self._subscribed:
                 self._floor = max(self._floor, stream.top)
@@ -184,6 +229,6 @@ class MemoryBroker:
     def _forget_keys(self, now: float) -> None:
         while self._seen:
             seen_at, _ = next(iter(self._seen.values()))
-            if now - seen_at < IDEMPOTENCY_WINDOW:
+            if now - seen_at < IDEMPOTENCY_WINDOW and len(self._seen) < IDEMPOTENCY_KEYS:
                 return
             self._seen.popitem(last=False)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 from hubbub.dialects import plain_pushes
+from hubbub.dialects.plain_pushes import ROOM
 from hubbub.exceptions import BadRequest, UnknownType
 from hubbub.hub import commands
 from hubbub.hub.commands import Command
@@ -12,8 +13,6 @@ from hubbub.hub.events import MESSAGE_EVENT, TYPING_EVENT
 from hubbub.hub.publications import Position, Publication
 from hubbub.hub.replies import Reply
 from hubbub.types import Epoch
-
-ROOM = "room:"
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Ref = Annotated[str, msgspec.Meta(max_length=255)] | int | float | None

@@ -20,7 +20,7 @@ from hubbub.endpoints.handshake import Doorkeeper, checked, for_connections
 from hubbub.endpoints.injection import Injector
 from hubbub.endpoints.namespace import NamespaceHandle
 from hubbub.endpoints.queued import Writers
-from hubbub.exceptions import ConfigurationError, InvalidToken
+from hubbub.exceptions import ConfigurationError, InvalidToken, NotAvailable
 from hubbub.hub.attendance import OfflineHook
 from hubbub.hub.broker import Broker, Reading
 from hubbub.hub.channels import USER_NAMESPACE, user_channel
@@ -78,7 +78,7 @@ class Hub:
     def __init__(
         self,
         *,
-        broker: Broker | None = None,
+        broker: Broker | str | None = None,
         presence: PresenceStore | None = None,
         authenticate: Callable[..., Any] | None = None,
         allowed_origins: Collection[str] = (),
@@ -97,6 +97,10 @@ class Hub:
         for name, seconds in (("heartbeat", heartbeat), ("presence_lease", presence_lease)):
             if seconds <= 0:
                 raise ConfigurationError(f"{name} is a number of seconds above 0, not {seconds}.")
+        if isinstance(broker, str):
+            raise ConfigurationError(
+                f"broker={broker!r}: this version has the in-memory broker only; leave it out."
+            )
         self._clock = clock or SystemClock()
         self._broker = broker
         self._presence = presence
@@ -258,11 +262,13 @@ class Hub:
 
         Raises:
             UnknownChannel: no namespace answers to the name.
+            NotAvailable: the namespace keeps no presence.
         """
-        parsed, _ = self._namespaces.resolve(channel)
-        return await self._running.attendance.roster(
-            parsed.name, limit, None if after is None else UserId(after)
-        )
+        running = self._running
+        parsed, namespace = self._namespaces.resolve(channel)
+        if not namespace.presence:
+            raise NotAvailable(f"{namespace.name}:… keeps no presence: define it with presence=True.")
+        return await running.attendance.roster(parsed.name, limit, None if after is None else UserId(after))
 
     async def online(self, users: Collection[str]) -> set[str]:
         """Return which of these users are connected anywhere."""

@@ -11,7 +11,7 @@ from hubbub.exceptions import ConfigurationError
 from hubbub.hub.channels import Channel
 from hubbub.hub.events import event_name
 from hubbub.hub.identity import Identity
-from hubbub.hub.namespaces import Authorizer, Namespace, Overflow, Publish, Subscribe
+from hubbub.hub.namespaces import Authorizer, History, Namespace, Overflow, Publish, Subscribe
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -19,6 +19,14 @@ CHOICES: Mapping[str, type[Subscribe] | type[Publish] | type[Overflow]] = {
     "subscribe": Subscribe,
     "publish": Publish,
     "overflow": Overflow,
+}
+KINDS: Mapping[str, type] = {
+    "presence": bool,
+    "join_leave": bool,
+    "recovery": bool,
+    "history": History,
+    "overflow_bytes": int,
+    "max_message_bytes": int,
 }
 POLICY = frozenset(field.name for field in fields(Namespace) if field.init) - {
     "name",
@@ -56,7 +64,18 @@ class NamespaceHandle:
         for key, choices in CHOICES.items():
             if key in values:
                 values[key] = choice(name, key, values[key], choices)
+        for key, kind in KINDS.items():
+            # A bool is an int, and means something else.
+            if key in values and (
+                not isinstance(values[key], kind) or (kind is int and isinstance(values[key], bool))
+            ):
+                raise ConfigurationError(
+                    f"Namespace {name!r}: {key} is a {kind.__name__}, not {values[key]!r}."
+                )
         values["events"] = tuple(values.get("events", ()))
+        for event in values["events"]:
+            if not (isinstance(event, type) and issubclass(event, BaseModel)):
+                raise ConfigurationError(f"Namespace {name!r}: events are pydantic models, not {event!r}.")
         return cls(Namespace(name, **values), injector)
 
     def authorize(self, hook: Function) -> Function:
@@ -65,11 +84,15 @@ class NamespaceHandle:
         ``def may_join(identity: Identity, channel: Channel, …Depends) -> bool``, sync or async; it may raise
         `Forbidden` with words of its own.
         """
+        if self.policy.authorizer is not None:
+            raise ConfigurationError(f"Namespace {self.policy.name!r} has an authorize hook already.")
         self.policy.authorizer = self._authorizer(hook)
         return hook
 
     def authorize_publish(self, hook: Function) -> Function:
         """Ask this hook which clients may publish, after the `publish` policy; as `authorize`."""
+        if self.policy.publish_authorizer is not None:
+            raise ConfigurationError(f"Namespace {self.policy.name!r} has an authorize_publish hook already.")
         self.policy.publish_authorizer = self._authorizer(hook)
         return hook
 
@@ -83,6 +106,10 @@ class NamespaceHandle:
             ConfigurationError: the namespace does not list the event type.
         """
         name = event_name(event)
+        if name in self.policy.moderators:
+            raise ConfigurationError(
+                f"Namespace {self.policy.name!r} has a hook on {event.__name__} already."
+            )
         if self.policy.event_types.get(name) is not event:
             raise ConfigurationError(
                 f"Namespace {self.policy.name!r} does not list {event.__name__}: add it to events=[…]."

@@ -12,7 +12,8 @@ from starlette.requests import HTTPConnection
 from starlette.routing import WebSocketRoute
 
 from hubbub.authentication.tickets import TicketStore
-from hubbub.dialects.plain import ROOM, PlainJSON
+from hubbub.dialects.plain import PlainJSON
+from hubbub.dialects.plain_pushes import ROOM
 from hubbub.endpoints.handshake import Doorkeeper
 from hubbub.endpoints.queued import TextEncoding, Writers
 from hubbub.endpoints.websocket import AutoJoin, Scope, WebSocketEndpoint

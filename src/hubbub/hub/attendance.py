@@ -1,5 +1,6 @@
 """Who is where: this node's presence leases, what it tells the members, and who went offline."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 
@@ -24,6 +25,8 @@ ROSTER_LIMIT = 100
 """Above so many members a roster in `joined` is left out, and announcements of a second become one."""
 CROWD_INTERVAL = 1.0
 """Seconds between two announcements in a channel above `ROSTER_LIMIT`."""
+HOOKS_AT_ONCE = 16
+"""Users whose `on_offline` hooks run at the same time, however many went at once."""
 
 
 class Attendance:
@@ -62,6 +65,7 @@ class Attendance:
         self._crowds: dict[str, tuple[Change, Kind] | None] = {}
         """Crowded channels that were told something less than a second ago, and what they are told next."""
         self.offline_hooks: list[OfflineHook] = []
+        self._hooks_at_once = asyncio.Semaphore(HOOKS_AT_ONCE)
 
     async def enter(self, session: Session, channel: str) -> Change | None:
         """Take a lease for a session; visitors without an identity are not counted."""
@@ -117,11 +121,17 @@ class Attendance:
         if change.channel != EVERYONE:
             await self._announce(change, Kind.LEAVE)
             return
-        for hook in self.offline_hooks:
-            try:
-                await hook(change.user_id)
-            except Exception:
-                logger.exception("The on_offline hook failed for user %r", change.user_id)
+        if self.offline_hooks:
+            self._background.start(self._call_offline_hooks(change.user_id))
+
+    async def _call_offline_hooks(self, user_id: UserId) -> None:
+        """Call them apart from everything else: a slow one delays no announcement and no renewal."""
+        async with self._hooks_at_once:
+            for hook in self.offline_hooks:
+                try:
+                    await hook(user_id)
+                except Exception:
+                    logger.exception("The on_offline hook failed for user %r", user_id)
 
     async def _announce(self, change: Change, kind: Kind) -> None:
         """Tell the members; in a crowd one announcement a second, with the latest count, stands for all.

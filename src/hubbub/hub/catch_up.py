@@ -83,8 +83,9 @@ class CatchUp:
 
     async def _bring_up(self, subscription: Subscription) -> None:
         session, feed, since = subscription.session, subscription.feed, subscription.position
-        if not feed.namespace.retention.keeps:  # no stream: what was missed is lost, as it may be
+        if not feed.namespace.retention.keeps:  # no stream, no offsets: what was missed is lost, and counted
             subscription.behind = 0
+            self._statistics.count(self._statistics.gaps, "not_kept")
             return
         overflown, overflow = subscription.overflown, feed.namespace.overflow
         held = feed.hold(subscription)

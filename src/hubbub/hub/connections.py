@@ -7,8 +7,10 @@ from hubbub.clock import Clock
 from hubbub.codes import CloseCode, UnsubscribeCode
 from hubbub.exceptions import Forbidden, LimitExceeded, SessionClosed
 from hubbub.hub.attendance import Attendance
+from hubbub.hub.background import Background
 from hubbub.hub.broker import Reading
 from hubbub.hub.channels import EVERYONE, USER_NAMESPACE, user_channel
+from hubbub.hub.fanout import Subscription
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import ConnectionsPolicy, Limits, Timing
 from hubbub.hub.namespaces import Namespaces
@@ -36,6 +38,7 @@ class Connections:
         statistics: counts connections and closes.
         clock: what time it is.
         wheel: for heartbeats and expiry.
+        background: ends subscriptions whose token expired.
         timing: for heartbeats and expiry.
     """
 
@@ -48,6 +51,7 @@ class Connections:
         statistics: Statistics,
         clock: Clock,
         wheel: Wheel,
+        background: Background,
         timing: Timing,
     ) -> None:
         self._subscriptions = subscriptions
@@ -57,6 +61,7 @@ class Connections:
         self._statistics = statistics
         self._clock = clock
         self._wheel = wheel
+        self._background = background
         self.heartbeat = timing.heartbeat
         self._leeway = timing.leeway
         self._sessions: set[Session] = set()
@@ -170,6 +175,22 @@ class Connections:
         if channel in session.subscriptions:
             await self._subscriptions.drop(session, channel, clean=True)
             session.send(Unsubscribed(channel=channel, code=code, reason=reason))
+
+    def bind(self, session: Session, subscription: Subscription, token: Identity) -> None:
+        """End a subscription when the token that allows it does, leeway included."""
+        if subscription.expiry is not None:
+            subscription.expiry.cancel()
+            subscription.expiry = None
+        if token.expires_at is None:
+            return
+        left = max(0.0, token.expires_at + self._leeway - self._clock.time())
+        channel, code = subscription.feed.name, UnsubscribeCode.EXPIRED
+
+        def expire() -> None:
+            reason = "The subscription's token expired"
+            self._background.start(self.unsubscribe(session, channel, code, reason))
+
+        subscription.expiry = self._wheel.after(left, expire)
 
     def of_user(self, user_id: UserId) -> tuple[Session, ...]:
         """Return this user's sessions on this node."""

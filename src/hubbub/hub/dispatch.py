@@ -3,8 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 
-from hubbub.clock import Clock
-from hubbub.codes import CloseCode, ErrorCode, UnsubscribeCode
+from hubbub.codes import CloseCode, ErrorCode
 from hubbub.exceptions import (
     AuthenticationUnavailable,
     BadRequest,
@@ -19,18 +18,16 @@ from hubbub.exceptions import (
 )
 from hubbub.hub import commands, replies
 from hubbub.hub.attendance import Attendance
-from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker
 from hubbub.hub.commands import Command
 from hubbub.hub.connections import Connections
 from hubbub.hub.identity import Identity
 from hubbub.hub.namespaces import Namespace, Namespaces
 from hubbub.hub.publishing import Publisher
-from hubbub.hub.recovery import visible
+from hubbub.hub.recovery import newest_within, visible
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
 from hubbub.hub.subscriptions import Subscriptions
-from hubbub.hub.wheel import Wheel
 from hubbub.types import UserId
 
 logger = logging.getLogger(__name__)
@@ -39,6 +36,8 @@ Authenticator = Callable[[str], Awaitable[Identity]]
 """Turns a token into an identity; raises `InvalidToken` or `TokenExpired`."""
 
 MAX_PAGE = 1000
+PAGE_BYTES = 1_048_576
+"""A page of history holds fewer publications than were asked for where their data is more than this."""
 FLOOD = 500
 """After so many more refusals for their rate than messages taken a connection is closed with 1008."""
 
@@ -62,7 +61,6 @@ class Dispatcher:
         authenticate: reads tokens for connections.
         read_subscription_token: reads tokens for one channel.
         statistics: counts.
-        clock, wheel, background: for subscription tokens that expire.
     """
 
     def __init__(
@@ -76,9 +74,6 @@ class Dispatcher:
         authenticate: Authenticator,
         read_subscription_token: Authenticator,
         statistics: Statistics,
-        clock: Clock,
-        wheel: Wheel,
-        background: Background,
     ) -> None:
         self._broker = broker
         self._connections = connections
@@ -89,9 +84,6 @@ class Dispatcher:
         self._authenticate = authenticate
         self._read_subscription_token = read_subscription_token
         self._statistics = statistics
-        self._clock = clock
-        self._wheel = wheel
-        self._background = background
 
     async def handle(self, session: Session, data: str | bytes) -> None:
         """Take one message from a client; whatever is wrong with it is told to that client alone."""
@@ -125,7 +117,7 @@ class Dispatcher:
             self._fail(session, error.code, str(error), ref)
         except Exception:
             logger.exception("A command of user %r failed", session.user_id)
-            self._statistics.hook_failures += 1
+            self._statistics.failures += 1
             self._fail(session, ErrorCode.INTERNAL, "Something went wrong on the server.", ref)
 
     async def _carry_out(self, session: Session, command: Command) -> None:
@@ -161,12 +153,7 @@ class Dispatcher:
         token = None if command.token is None else await self._subscription_token(command.token)
         subscription = await self._subscriptions.subscribe(session, command, token)
         if token is not None and subscription.token_bound:
-            if subscription.expiry is not None:
-                subscription.expiry.cancel()
-                subscription.expiry = None
-            if token.expires_at is not None:
-                left = max(0.0, token.expires_at - self._clock.time())
-                subscription.expiry = self._wheel.after(left, lambda: self._expire(session, command.channel))
+            self._connections.bind(session, subscription, token)
         self._done(session, command, command.channel)
 
     async def _subscription_token(self, token: str) -> Identity:
@@ -174,12 +161,6 @@ class Dispatcher:
             return await self._read_subscription_token(token)
         except InvalidToken as error:  # a bad token for one channel does not end the connection
             raise Forbidden(f"The subscription's token is not valid: {error}") from error
-
-    def _expire(self, session: Session, channel: str) -> None:
-        code = UnsubscribeCode.EXPIRED
-        self._background.start(
-            self._connections.unsubscribe(session, channel, code, "The subscription's token expired")
-        )
 
     async def _unsubscribe(self, session: Session, command: commands.Unsubscribe) -> None:
         await self._subscriptions.unsubscribe(session, command.channel)
@@ -194,12 +175,13 @@ class Dispatcher:
         if command.before is not None and command.before < 0:
             raise BadRequest("`before` is an offset, which is not negative.")
         reading = await self._broker.history(command.channel, limit=command.limit, before=command.before)
+        kept = reading.publications[newest_within(reading.publications, PAGE_BYTES) :]
         session.send(
             replies.HistoryRead(
                 ref=command.ref,
                 channel=command.channel,
                 position=reading.top,
-                publications=visible(reading.publications, session.user_id),
+                publications=visible(kept, session.user_id),
             )
         )
 

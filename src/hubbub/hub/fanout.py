@@ -127,12 +127,13 @@ class Feed:
         receivers = 0
         for encoding, writers in self.writers.items():
             frame = encoding.publication(publication)
-            receivers += len(writers)
             if publication.exclude:
                 for session, write in writers.items():
                     if publication.is_for(session.identity.user_id):
                         write(frame)
+                        receivers += 1
             else:
+                receivers += len(writers)
                 for write in writers.values():
                     write(frame)
         return receivers

@@ -12,7 +12,7 @@ from hubbub.codes import CloseCode
 from hubbub.hub.attendance import Attendance
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker
-from hubbub.hub.catch_up import CatchUp
+from hubbub.hub.catch_up import SLOW, CatchUp
 from hubbub.hub.connections import Connections
 from hubbub.hub.dispatch import Authenticator, Dispatcher
 from hubbub.hub.feeds import Feeds
@@ -83,6 +83,7 @@ class Node:
             self.statistics,
             clock,
             self.wheel,
+            self.background,
             timing,
         )
         self.catch_up = CatchUp(
@@ -98,9 +99,6 @@ class Node:
             authenticate,
             read_subscription_token,
             self.statistics,
-            clock,
-            self.wheel,
-            self.background,
         )
         self._exit = AsyncExitStack()
         self._turning: set[str] = set()
@@ -178,7 +176,7 @@ class Node:
         self.repeat(seconds, due)
 
     def _overflow(self, session: Session) -> None:
-        self.connections.close(session, CloseCode.SLOW_CONSUMER, "Too slow: come back with your positions")
+        self.connections.close(session, CloseCode.SLOW_CONSUMER, SLOW)
 
     def _caught_up(self, session: Session) -> None:
         waiting = self._slow.pop(session, None)

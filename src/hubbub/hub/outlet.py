@@ -4,16 +4,11 @@ An *encoding* is a dialect and a framing together: it turns one publication into
 object for every session that shares the encoding.
 """
 
-from collections.abc import Sized
 from typing import Any, Protocol
 
 from hubbub.hub.commands import Command
 from hubbub.hub.publications import Publication
 from hubbub.hub.replies import Reply
-
-
-class Frame(Sized, Protocol):
-    """Something an outlet can write; its length is its size in bytes on the wire."""
 
 
 class Encoding(Protocol):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from hubbub.clock import Clock
 from hubbub.exceptions import BadRequest, Forbidden, NotSubscribed, TooLarge, UnknownEvent
 from hubbub.hub.broker import Broker, Retention
-from hubbub.hub.channels import EVERYONE, Channel
+from hubbub.hub.channels import EVERYONE, Channel, name_problem
 from hubbub.hub.commands import Publish as PublishCommand
 from hubbub.hub.events import TYPING_EVENT, event_name, is_ephemeral
 from hubbub.hub.namespaces import Namespace, Namespaces, Publish
@@ -25,6 +25,7 @@ MAX_DEPTH = 128
 NOT_KEPT = Retention(0, 0.0)
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_LONG_NUMBER = re.compile(rb"[0-9.]{300}|[eE][+-]?0*(?:[1-9][0-9]{3}|[4-9][0-9]{2}|3[1-9][0-9]|30[89])")
 _LEVELS = [{"[": 1, "{": 1, "]": -1, "}": -1}.get(chr(byte), 0) for byte in range(256)]
 
 
@@ -80,7 +81,7 @@ class Publisher:
                 str(uuid7()),
                 self._clock.time(),
                 kind_of(name, event if isinstance(event, BaseModel) else None),
-                exclude=frozenset(UserId(user) for user in exclude),
+                exclude=excluded(exclude),
             ),
             idempotency_key,
         )
@@ -101,7 +102,7 @@ class Publisher:
             str(uuid7()),
             self._clock.time(),
             Kind.BROADCAST,
-            exclude=frozenset(UserId(user) for user in exclude),
+            exclude=excluded(exclude),
         )
         await self._broker.publish(draft, NOT_KEPT)
 
@@ -121,7 +122,9 @@ class Publisher:
         channel, namespace = self._namespaces.resolve(name)
         await check_publish(session, channel, namespace)
         check_size(command.data, namespace)
+        check_event_name(command.event)
         check_depth(command.data)
+        check_numbers(command.data)
         event = decode_event(command, namespace)
         body, event_title, kind = command.data, command.event, kind_of(command.event, event)
         moderator = namespace.moderators.get(command.event)
@@ -198,6 +201,16 @@ def check_depth(data: bytes) -> None:
         raise BadRequest(f"The data is nested too deeply; at most {MAX_DEPTH} levels are taken.")
 
 
+def check_numbers(data: bytes) -> None:
+    """Hold numbers against what parsers take: JSON has no bound, a double and Python's `int` do (RFC 8259 section 6).
+
+    Raises:
+        BadRequest: one is out of range, or has hundreds of digits.
+    """
+    if _LONG_NUMBER.search(data) and _LONG_NUMBER.search(_STRING.sub(b'""', data)):
+        raise BadRequest("A number in the data is out of range.")
+
+
 def decode_event(command: PublishCommand, namespace: Namespace) -> BaseModel | None:
     """Read a client's data as the event type that the namespace lists, if it lists any.
 
@@ -225,7 +238,34 @@ def encode_event(event: str | BaseModel, data: Any = None) -> tuple[str, bytes]:
     """Return an event's name and its data as one JSON value."""
     if isinstance(event, BaseModel):
         return event_name(type(event)), event.model_dump_json().encode()
+    if not isinstance(event, str):
+        raise TypeError(
+            f"publish an event (an instance of a pydantic model) or an event's name, not {event!r}"
+        )
+    check_event_name(event)
     return event, msgspec.json.encode(data)
+
+
+def check_event_name(name: str) -> None:
+    """Hold an event's name against the rule for names.
+
+    Raises:
+        BadRequest: it is empty, too long, or has control characters.
+    """
+    problem = name_problem(name)
+    if problem:
+        raise BadRequest(f"The event's name {problem}.")
+
+
+def excluded(users: Collection[str]) -> frozenset[UserId]:
+    """Read who does not get a publication.
+
+    Raises:
+        TypeError: it is one string, whose letters would be taken for users.
+    """
+    if isinstance(users, str):
+        raise TypeError(f"exclude takes a collection of user ids, such as {{{users!r}}}, not one string")
+    return frozenset(UserId(user) for user in users)
 
 
 def kind_of(name: str, event: BaseModel | None) -> Kind:

@@ -29,8 +29,8 @@ class Statistics:
     """Times a slow session was brought up to date from the streams."""
     gaps: dict[str, int] = field(default_factory=dict)
     """Publications that a slow session will not get, by the namespace's overflow policy."""
-    hook_failures: int = 0
-    """Hooks of the application that raised something unexpected."""
+    failures: int = 0
+    """Commands that failed unexpectedly: a fault of a hook, or of the server."""
 
     @staticmethod
     def count(table: dict[str, int], key: str, by: int = 1) -> None:

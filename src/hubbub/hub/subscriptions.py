@@ -7,7 +7,7 @@ from hubbub.codes import UnsubscribeCode
 from hubbub.exceptions import Forbidden, NotSubscribed, Refusal, SessionClosed
 from hubbub.hub.attendance import Attendance
 from hubbub.hub.broker import Broker, Reading
-from hubbub.hub.channels import EVERYONE, USER_NAMESPACE, Channel
+from hubbub.hub.channels import EVERYONE, Channel, user_channel
 from hubbub.hub.commands import Subscribe as SubscribeCommand
 from hubbub.hub.fanout import Subscription
 from hubbub.hub.feeds import Feeds
@@ -145,7 +145,7 @@ class Subscriptions:
         """
         if channel not in session.subscriptions or channel == EVERYONE:
             raise NotSubscribed(f"You are not on {channel!r}.")
-        if channel == f"{USER_NAMESPACE}:{session.user_id}":
+        if channel == user_channel(session.user_id):
             raise Forbidden("A connection stays on its user's own channel.")
         await self.drop(session, channel, clean=True)
 
@@ -168,9 +168,9 @@ class Subscriptions:
 
     async def still_allowed(self, session: Session, channel: str) -> bool:
         """Ask the policy again, for an identity that was renewed; a hook that fails allows nothing."""
-        subscription = session.subscriptions[channel]
-        if channel == EVERYONE or subscription.token_bound:
-            return True
+        subscription = session.subscriptions.get(channel)
+        if subscription is None or channel == EVERYONE or subscription.token_bound:
+            return True  # it may have ended while another channel was asked about
         parsed, namespace = self._namespaces.resolve(channel)
         try:
             await authorize(session.identity, parsed, namespace, None)
@@ -195,9 +195,7 @@ class Subscriptions:
 
 def own_channels(session: Session) -> int:
     """How many channels a session is on without having asked."""
-    return (EVERYONE in session.subscriptions) + (
-        f"{USER_NAMESPACE}:{session.user_id}" in session.subscriptions
-    )
+    return (EVERYONE in session.subscriptions) + (user_channel(session.user_id) in session.subscriptions)
 
 
 async def authorize(

@@ -12,7 +12,7 @@ from hubbub.server.console_page import console_routes
 from hubbub.server.health import health_routes
 from hubbub.server.metrics import metrics_routes
 from hubbub.server.namespaces import Policy, read_namespaces
-from hubbub.server.origins import add_cors
+from hubbub.server.origins import add_cors, page_check
 from hubbub.server.problems import RESPONSES, add_problems
 from hubbub.server.scopes import bearer
 from hubbub.server.settings import Settings
@@ -50,7 +50,8 @@ def create_app(settings: Settings, keys: SigningKeys | None = None) -> FastAPI:
     add_problems(app)
     app.add_middleware(BodyLimit, limit=body_limit(namespaces.values()))
     add_cors(app, settings.allowed_origins)
-    app.include_router(sign_in_routes(codes, secure=secure), prefix=API)
+    own_pages = Depends(page_check(settings.allowed_origins))
+    app.include_router(sign_in_routes(codes, secure=secure), prefix=API, dependencies=[own_pages])
     for routes in (hub.api, me_routes(hub), channel_routes(hub), user_routes(hub)):
         app.include_router(routes, prefix=API, dependencies=[Depends(bearer())])
     app.include_router(health_routes(hub))

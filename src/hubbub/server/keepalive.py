@@ -1,13 +1,13 @@
-"""uvicorn's WebSocket protocol with two things mended: what counts as a sign of life, and pings that nobody reads."""
+"""uvicorn's WebSocket protocol with three things mended: what is a sign of life, pings that nobody reads, closing."""
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 
 class KeepaliveWebSocket(WebSocketsSansIOProtocol):
-    """Takes any bytes of a peer for a sign of life, and holds no pongs for one that does not read.
+    """Takes any bytes of a peer for a sign of life, holds no pongs for one that does not read, and closes with words.
 
     uvicorn's own closes a client that talks all the time and answers no native ping. Overridden: `data_received`,
-    `keepalive_timeout` and `handle_ping`; tests over real sockets hold each of them.
+    `keepalive_timeout`, `handle_ping` and `shutdown`; tests over real sockets hold each of them.
     """
 
     _heard_at = 0.0
@@ -16,6 +16,17 @@ class KeepaliveWebSocket(WebSocketsSansIOProtocol):
         """Note when the peer lived."""
         self._heard_at = self.loop.time()
         super().data_received(data)
+
+    def shutdown(self) -> None:
+        """Close for a restart, with the reason that uvicorn leaves out."""
+        if self.handshake_complete and not (self.close_sent or self.transport.is_closing()):
+            self.stop_keepalive()
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": 1012})
+            self.conn.send_close(1012, "The server is restarting")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def keepalive_timeout(self) -> None:
         """Give a peer up that has sent nothing at all for an interval and a timeout; look again when that may be."""

@@ -83,9 +83,9 @@ COUNTERS = (
         "overflow",
     ),
     Row(
-        "hubbub_hook_failures",
+        "hubbub_failures",
         "Hooks of the application that raised something unexpected.",
-        lambda hub: hub.statistics.hook_failures,
+        lambda hub: hub.statistics.failures,
     ),
 )
 

@@ -1,9 +1,10 @@
 """CORS for the HTTP API, decided as the Origin of WebSocket handshakes is: by `ALLOWED_ORIGINS`."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from hubbub import OriginPolicy
@@ -31,6 +32,16 @@ class CORS(CORSMiddleware):
     def is_allowed_origin(self, origin: str) -> bool:
         """Tell whether a page of this origin may read answers."""
         return self._policy.allows([(b"origin", origin.encode("latin-1"))])
+
+
+def page_check(origins: Collection[str]) -> Callable[[Request], None]:
+    """Make a dependency that turns pages of other origins away, for routes that sign a browser in or out."""
+    policy = OriginPolicy(origins)
+
+    def check(request: Request) -> None:
+        policy.check(request.headers.raw)
+
+    return check
 
 
 def add_cors(app: FastAPI, origins: Collection[str]) -> None:

@@ -1,6 +1,6 @@
 """The memory broker: the suite, and what is its own."""
 
-from hubbub.brokers.memory import MemoryBroker
+from hubbub.brokers.memory import IDEMPOTENCY_KEYS, MemoryBroker
 from hubbub.hub.broker import Broker, Retention
 from hubbub.hub.publications import Draft, Position
 from hubbub.testing import FakeClock
@@ -63,3 +63,30 @@ async def test_idempotency_keys_are_forgotten_after_their_window():
     second = await broker.publish(draft("room:a", clock), kept, "key")
     assert second.offset == first.offset + 1
     assert len(broker._seen) == 1
+
+
+async def test_all_streams_together_have_a_bound(caplog):
+    clock = FakeClock()
+    broker = MemoryBroker(clock, max_bytes=100_000)
+    kept = Retention(500, 3600.0)
+    start = (await broker.read("room:0")).top
+    for number in range(300):
+        await broker.publish(
+            Draft(f"room:{number % 10}", "message", b'"' + b"x" * 1000 + b'"', str(number), clock.time()),
+            kept,
+        )
+    assert broker._size == sum(stream.size for stream in broker._streams.values()) <= 100_000
+    assert caplog.text.count("which is the bound") == 1
+    lost = await broker.read("room:0", start)
+    assert (lost.whole, lost.publications, lost.top.offset) == (False, (), 30)
+    recent = await broker.read("room:9", Position(start.epoch, 29, "289"))
+    assert (recent.whole, [each.id for each in recent.publications]) == (True, ["299"])
+
+
+async def test_idempotency_keys_have_a_bound():
+    clock = FakeClock()
+    broker = MemoryBroker(clock)
+    kept = Retention(1, 3600.0)
+    for number in range(IDEMPOTENCY_KEYS + 10):
+        await broker.publish(draft("room:a", clock), kept, str(number))
+    assert len(broker._seen) == IDEMPOTENCY_KEYS

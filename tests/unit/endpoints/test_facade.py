@@ -255,8 +255,7 @@ class TestUsers:
         gone: list[Any] = []
         called = asyncio.Event()
 
-        async with Application(presence_grace=5) as application:
-            application.app.state.gone = gone
+        application = Application(presence_grace=5)
 
         def state() -> list[Any]:
             return gone
@@ -270,7 +269,10 @@ class TestUsers:
             clients = [await application.client(token="ada") for _ in range(2)]
             for client in clients:
                 await client.expect("welcome")
+            for client in clients:
+                assert gone == []
                 await client.close()
+                await application.gone(client)
             async with asyncio.timeout(5):
                 await called.wait()
             assert gone == ["ada"]

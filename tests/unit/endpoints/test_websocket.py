@@ -193,6 +193,7 @@ class TestLimits:
     async def test_a_new_connection_replaces_the_old_one(self):
         async with Application(limits=Limits(connections_policy="replace")) as application:
             old = await application.client(token="ada")
+            await old.expect("welcome")
             new = await application.client(token="ada")
             await new.expect("welcome")
             closed = await old.expect_close()

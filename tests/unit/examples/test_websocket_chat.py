@@ -53,7 +53,10 @@ async def test_two_people_talk_and_one_comes_back(chat):
 
 
 async def test_empty_messages_and_other_events_are_refused(chat):
-    async with chat.hub.lifespan(chat.app), connect(chat.app, "/ws/general", token=await sign_in(chat, "ada")) as a:
+    async with (
+        chat.hub.lifespan(chat.app),
+        connect(chat.app, "/ws/general", token=await sign_in(chat, "ada")) as a,
+    ):
         await a.expect("joined")
         await a.send({"type": "message", "content": "   ", "ref": 1})
         refused = await a.expect("error")

@@ -166,7 +166,7 @@ async def test_what_is_not_stored_and_comes_meanwhile_is_lost_and_no_gap():
         await say(stage, 2, channel="news:n")
         await stage.node.publisher.broadcast("maintenance", {})
         assert types(ada.news()) == ["typing", "message", "broadcast"]
-        assert stage.node.statistics.gaps == {}
+        assert stage.node.statistics.gaps == {"not_kept": 2}
 
 
 async def test_missing_only_what_is_never_kept_closes_nobody_even_if_the_streams_are_lost():
@@ -503,7 +503,7 @@ async def test_a_connection_that_ends_while_it_is_brought_up_to_date():
 async def test_a_subscription_that_ends_while_it_is_brought_up_to_date(method):
     token = Identity(UserId("ada"), {"channel": ROOM}, expires_at=1_750_000_060)
     namespace = quiet(subscribe=Subscribe.TOKEN, overflow=Overflow.DROP_OLDEST, history=History(2))
-    async with Stage(namespace) as stage:
+    async with Stage(namespace, leeway=0) as stage:
         stage.tokens["t"] = token
         ada = await stage.enter("ada")
         await ada.ask("join_room", room_id="a", token="t")
@@ -569,6 +569,35 @@ async def test_subscribing_again_while_slow_does_not_double_what_is_missed():
         assert [*offsets(again["messages"]), *offsets(behind)] == [1, 2, 3]
 
 
+async def test_going_live_on_a_congested_outlet_queues_no_more_than_what_congested_it():
+    async with Stage(quiet()) as stage:
+        ada = await stage.enter("ada")
+        stage.broker.hold("read")
+        joining = stage.start(ada.ask("join_room", room_id="a"))
+        read = await stage.broker.held()
+        await say(stage, 1, 2, 3, 4)
+        ada.outlet.stall(after=2)
+        read.release()
+        stage.broker.let("read")
+        await joining
+        assert types(ada.outlet.sent) == ["welcome", "joined", "message"]
+        assert len(ada.outlet.queue) == 1
+        await say(stage, 5)
+        assert len(ada.outlet.queue) == 1
+        await caught_up(stage, ada)
+        assert offsets(ada.outlet.sent) == [1, 2, 3, 4, 5]
+
+
+async def test_joining_on_a_congested_outlet():
+    async with Stage(quiet()) as stage:
+        ada = await stage.enter("ada")
+        ada.outlet.stall()
+        await ada.ask("join_room", room_id="a")
+        await say(stage, 1, 2)
+        assert len(ada.outlet.queue) == 1
+        assert types(await caught_up(stage, ada)) == ["joined", "message", "message"]
+
+
 @pytest.mark.parametrize("kind", ["join_room", "leave_room"])
 async def test_a_command_for_one_channel_while_another_is_brought_up_to_date(kind):
     # One that was under way when the session became slow, and goes on while it is behind in both.
@@ -600,7 +629,12 @@ async def test_a_command_for_one_channel_while_another_is_brought_up_to_date(kin
         await say(stage, 4)
         await say(stage, 4, channel="room:b")
         news = ada.outlet.sent
-        assert [each["offset"] for each in news if each["type"] == "message" and each["channel"] == ROOM] == [1, 2, 3, 4]
+        assert [each["offset"] for each in news if each["type"] == "message" and each["channel"] == ROOM] == [
+            1,
+            2,
+            3,
+            4,
+        ]
         of_b = [each for each in news if each.get("channel") == "room:b"]
         if kind == "join_room":
             assert types(of_b) == ["joined", "joined", "message"]

@@ -217,7 +217,7 @@ async def test_a_hook_that_raises_ends_the_command_and_not_the_connection(caplog
             "ref": 1,
         }
         assert "secret detail" in caplog.text
-        assert stage.node.statistics.hook_failures == 1
+        assert stage.node.statistics.failures == 1
         assert types(await ada.ask("ping")) == ["pong"]
 
 

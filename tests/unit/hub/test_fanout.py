@@ -57,6 +57,21 @@ async def test_a_publication_after_the_read_but_before_its_answer_comes_behind_i
         assert offsets(messages) == [1, 2]
 
 
+async def test_whoever_has_read_as_far_as_the_feed_is_live_at_once():
+    async with Stage(quiet()) as stage:
+        ada, bob = await stage.enter("ada"), await stage.enter("bob")
+        await stage.say(ROOM, "one")
+        for guest in (ada, bob):
+            await guest.join("a")
+            assert stage.feed(ROOM).waiting == {}
+        await bob.ask("leave_room", room_id="a")
+        await ada.ask("leave_room", room_id="a")
+        await stage.settle()
+        await stage.say(ROOM, "two")
+        await ada.join("a")
+        assert stage.feed(ROOM).waiting == {}
+
+
 async def test_what_is_not_stored_waits_too():
     async with Stage(quiet()) as stage:
         ada, bob = await stage.enter("ada"), await stage.enter("bob")

@@ -346,7 +346,7 @@ class TestModeration:
             error = await publish(ada)
             assert (error["code"], error["message"]) == (code, message)
             assert (await stage.broker.read(ROOM)).top.offset == 0
-            assert stage.node.statistics.hook_failures == (code == "internal")
+            assert stage.node.statistics.failures == (code == "internal")
             assert ("secret" in caplog.text) == (code == "internal")
             assert (await publish(ada, "moved", {"x": 1}))["type"] == "ack"
 

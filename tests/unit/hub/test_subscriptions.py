@@ -199,11 +199,14 @@ async def test_a_connection_that_ends_while_a_hook_thinks_leaves_nothing():
     thinking, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(identity: Identity, channel: Channel) -> bool:
-        thinking.set()
-        await go_on.wait()
+        if identity.user_id == "ada":
+            thinking.set()
+            await go_on.wait()
         return True
 
     async with Stage(room(authorizer=slow)) as stage:
+        bob = await stage.enter("bob")
+        await bob.join("a")
         ada = await stage.enter("ada")
         joining = stage.start(ada.ask("join_room", room_id="a", ref=1))
         await thinking.wait()
@@ -211,6 +214,8 @@ async def test_a_connection_that_ends_while_a_hook_thinks_leaves_nothing():
         go_on.set()
         assert await joining == []
         assert ada.session.subscriptions == {}
+        assert bob.news() == []
+        await bob.leave()
         assert len(stage.node.feeds) == 0
 
 
@@ -218,7 +223,7 @@ class TestTokens:
     """The policy `token`."""
 
     def stage(self, **policy) -> Stage:
-        stage = Stage(quiet(subscribe=Subscribe.TOKEN, **policy), Namespace("topic"))
+        stage = Stage(quiet(subscribe=Subscribe.TOKEN, **policy), Namespace("topic"), leeway=0)
         self.now = stage.clock.time()
         for name, user, channel, seconds in (
             ("good", "ada", ROOM, None),

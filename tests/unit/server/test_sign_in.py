@@ -121,6 +121,14 @@ async def test_a_form_of_another_page_is_not_read(client, code):
     assert response.status_code == 422
 
 
+@pytest.mark.parametrize("path", [SIGN_IN, "/api/v1/sign-out"])
+async def test_a_foreign_page_signs_nobody_in_or_out(client, code, path):
+    refused = await client.post(path, json={"code": code}, headers={"Origin": "http://evil.test"})
+    assert refused.status_code == 403
+    assert "set-cookie" not in refused.headers
+    assert (await client.post(SIGN_IN, json={"code": code})).status_code == 200
+
+
 async def test_who_fails_too_often_has_to_wait(client, code):
     for _ in range(30):
         assert (await client.post(SIGN_IN, json={"code": "wrong"})).status_code == 401
