@@ -25,7 +25,7 @@ MAX_DEPTH = 128
 NOT_KEPT = Retention(0, 0.0)
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_LONG_NUMBER = re.compile(rb"[0-9.]{300}|[eE][+-]?0*(?:[1-9][0-9]{3}|[4-9][0-9]{2}|3[1-9][0-9]|30[89])")
+_LONG_NUMBER = re.compile(rb"[0-9.]{300}|[eE][+-]?0*(?:[1-9][0-9]{3}|[4-9][0-9]{2}|3[1-9][0-9]|309)")
 _LEVELS = [{"[": 1, "{": 1, "]": -1, "}": -1}.get(chr(byte), 0) for byte in range(256)]
 
 
