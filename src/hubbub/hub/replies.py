@@ -80,7 +80,6 @@ class Failed(Reply, frozen=True, kw_only=True):
     code: ErrorCode
     message: str
     ref: Ref = None
-    channel: str | None = None
 
 
 class Gap(Reply, frozen=True, kw_only=True):

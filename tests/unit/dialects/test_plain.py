@@ -360,19 +360,19 @@ def understood_or_refused(text: str) -> Command | None:
     return command
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.text())
 def test_any_text_is_understood_or_refused(text):
     understood_or_refused(text)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(ALMOST)
 def test_any_object_is_understood_or_refused(message):
     understood_or_refused(json.dumps(message))
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(
     st.sampled_from([json.dumps(message) for message, _ in VALID]),
     st.integers(0, 200),
@@ -384,7 +384,7 @@ def test_any_message_that_was_damaged_is_understood_or_refused(text, start, leng
     understood_or_refused(text[:start] + replacement + text[start + length :])
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text(alphabet='{}[]",:\\u0123456789eE+-.truefalsn \n\t\x00ü', max_size=30))
 def test_no_data_passes_that_others_could_not_read(data):
     understood_or_refused(f'{{"type":"publish","channel":"room:a","event":"e","data":{data}}}')

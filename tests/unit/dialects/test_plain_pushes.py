@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubbub.codes import ErrorCode, UnsubscribeCode
@@ -323,6 +323,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     JSON,
     st.sampled_from(["message", "typing", "e", "ü\n"]),

@@ -15,6 +15,7 @@ from hubbub import (
     Event,
     History,
     Hub,
+    NotAvailable,
     Position,
     TooLarge,
     UnknownChannel,
@@ -110,6 +111,10 @@ class TestLifespan:
     def test_times_that_cannot_work(self, name, seconds):
         with pytest.raises(ConfigurationError, match=name):
             Hub(authenticate=authenticate, **{name: seconds})
+
+    def test_a_broker_that_is_an_address(self):
+        with pytest.raises(ConfigurationError, match="in-memory broker only"):
+            Hub(authenticate=authenticate, broker="redis://localhost")
 
     def test_without_an_authenticator_it_warns(self, caplog):
         Hub()
@@ -291,6 +296,9 @@ class TestReading:
             assert (await application.hub.presence("room:empty")).total == 0
             with pytest.raises(UnknownChannel):
                 await application.hub.presence("nowhere:x")
+            application.hub.namespace("topic")
+            with pytest.raises(NotAvailable, match="define it with presence=True"):
+                await application.hub.presence("topic:t")
 
     async def test_history(self):
         async with Application() as application:

@@ -8,7 +8,7 @@ from application import Application, rooms
 from fastapi import Depends, Header, HTTPException, WebSocket
 
 from hubbub import Identity
-from hubbub.exceptions import AuthenticationUnavailable
+from hubbub.exceptions import AuthenticationUnavailable, LimitExceeded, NotAvailable
 from hubbub.testing import Client, Closed
 from hubbub.types import UserId
 
@@ -182,6 +182,17 @@ class TestWaysNotIn:
         async with Application(authenticate=lambda token: Identity(UserId(user))) as application:
             assert (await turned_away(await application.client(token="t")))[:2] == ("unauthorized", 4001)
 
+    @pytest.mark.parametrize("way", ["header", "message"])
+    async def test_a_token_that_was_lent_for_one_channel(self, way):
+        def lent(token: str) -> Identity:
+            return Identity(UserId("ada"), {"channel": "room:a"})
+
+        async with Application(authenticate=lent) as application:
+            client = await application.client(token="t" if way == "header" else None)
+            if way == "message":
+                await client.send({"type": "auth", "token": "t"})
+            assert await turned_away(client) == ("unauthorized", 4001, "Invalid token")
+
     async def test_without_an_authenticator_nobody(self):
         async with Application(authenticate=None) as application:
             client = await application.client(token="ada")
@@ -204,6 +215,8 @@ class TestAuthenticators:
             (AuthenticationUnavailable("The provider cannot be reached."), "unavailable", 1013),
             (HTTPException(401, "Who?"), "unauthorized", 4001),
             (HTTPException(403, "Not you"), "forbidden", 4003),
+            (NotAvailable("Not now"), "not_available", 1008),
+            (LimitExceeded("Too many for your plan"), "limit_exceeded", 1008),
             (ValueError("secret detail"), "internal", 1011),
             (TimeoutError("the database"), "internal", 1011),
         ],

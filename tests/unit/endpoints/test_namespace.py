@@ -67,6 +67,13 @@ def test_everything_of_the_contract():
         ({"publish": None}, "publish is one of nobody, subscriber, authenticated, anyone, hook, not None"),
         ({"overflow": "drop"}, "overflow is one of close, drop_oldest, conflate, not 'drop'"),
         ({"overflow_bytes": 0}, "overflow_bytes must be positive"),
+        ({"overflow_bytes": True}, "overflow_bytes is a int, not True"),
+        ({"max_message_bytes": "64k"}, "max_message_bytes is a int, not '64k'"),
+        ({"presence": "yes"}, "presence is a bool, not 'yes'"),
+        ({"presence": 1}, "presence is a bool, not 1"),
+        ({"history": 500}, "history is a History, not 500"),
+        ({"events": ["message"]}, "events are pydantic models, not 'message'"),
+        ({"events": [ChatMessage(content="")]}, "events are pydantic models"),
     ],
 )
 def test_what_cannot_work_is_said(options, says):
@@ -102,6 +109,17 @@ def test_hooks_stay_what_they_are():
 def test_a_hook_on_an_event_that_is_not_listed():
     with pytest.raises(ConfigurationError, match=r"does not list Unlisted: add it to events=\[…\]\."):
         hub().namespace("room", events=[ChatMessage]).on(Unlisted)
+
+
+def test_a_hook_is_there_once():
+    room = hub().namespace("room", events=[ChatMessage, Typing])
+    for register in (room.authorize, room.authorize_publish, room.on(ChatMessage), room.on(Typing)):
+        register(lambda: True)
+    for register in (room.authorize, room.authorize_publish):
+        with pytest.raises(ConfigurationError, match="already"):
+            register(lambda: True)
+    with pytest.raises(ConfigurationError, match="already"):
+        room.on(ChatMessage)
 
 
 def test_hooks_that_cannot_work_are_refused_at_once():

@@ -370,6 +370,19 @@ class TestSlowClients:
             assert (await bob.expect("message"))["content"] == "from the slow one"
 
 
+async def test_a_connection_that_ends_before_it_begins():
+    async with Application() as application:
+        scope = {"type": "websocket", "path": "/ws", "headers": [], "query_string": b"", "subprotocols": []}
+
+        async def receive() -> Any:
+            return {"type": "websocket.disconnect", "code": 1006}
+
+        async def send(message: Any) -> None:
+            raise AssertionError(message)
+
+        await application.app(scope, receive, send)
+
+
 @pytest.mark.parametrize(
     ("message", "clean"),
     [

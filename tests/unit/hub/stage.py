@@ -356,6 +356,12 @@ class Stage:
         await self.node.__aexit__(exc_type, exc, traceback)
 
 
+async def turns(number: int = 12) -> None:
+    """Let the loop go round, so that whatever can go on has gone on."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
 def room(**policy: Any) -> Namespace:
     """Return rooms: whoever is in one may speak and is seen, unless the test says otherwise."""
     return Namespace("room", **{"publish": Publish.SUBSCRIBER, "presence": True, **policy})

@@ -1,6 +1,5 @@
 """Slow sessions: they keep positions, and get what they missed from the streams, or are told what they will not get."""
 
-import asyncio
 import logging
 from datetime import timedelta
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage import Guest, Stage, offsets, one, quiet, types
+from stage import Guest, Stage, offsets, one, quiet, turns, types
 
 from hubbub.hub.events import ChatMessage
 from hubbub.hub.identity import Identity
@@ -17,11 +16,6 @@ from hubbub.types import UserId
 
 ROOM = "room:a"
 SLOW = (4008, "Too slow: come back with your positions")
-
-
-async def turns(number: int = 12) -> None:
-    for _ in range(number):
-        await asyncio.sleep(0)
 
 
 async def say(stage: Stage, *numbers: int, channel: str = ROOM, size: int = 0) -> None:
@@ -671,7 +665,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(STEPS, st.sampled_from([Overflow.DROP_OLDEST, Overflow.CONFLATE]), st.integers(2, 30), st.booleans())
 async def test_every_offset_comes_once_or_is_said_to_be_missing(steps, overflow, size, holds):
     policy = quiet(overflow=overflow, overflow_bytes=300, history=History(size))

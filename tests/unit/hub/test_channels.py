@@ -1,7 +1,7 @@
 """Channel names."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubbub.exceptions import UnknownChannel
@@ -46,6 +46,7 @@ def test_a_name_that_is_none_is_refused_with_what_is_wrong(name, says):
         parse_channel(name)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_is_a_channel_or_refused(name):
     try:

@@ -8,7 +8,7 @@ from stage import Stage, one, quiet, types
 
 from hubbub.exceptions import AuthenticationUnavailable
 from hubbub.hub.channels import Channel
-from hubbub.hub.dispatch import FLOOD
+from hubbub.hub.dispatch import FLOOD, PAGE_BYTES
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import Limits
 from hubbub.hub.namespaces import NO_HISTORY, History, Namespace
@@ -113,6 +113,23 @@ class TestHistory:
             await ada.ask("subscribe", channel="news:n")
             (answer,) = await ada.ask("history", **{"channel": ROOM, "ref": 1, **fields})
             assert answer.get("code") == code
+
+    async def test_a_page_is_bounded_in_bytes_too(self):
+        async with Stage(quiet(max_message_bytes=0)) as stage:
+            ada = await stage.enter("ada")
+            await ada.join("a")
+            for number in range(1, 9):
+                await stage.say(ROOM, str(number).ljust(PAGE_BYTES // 4))
+            seen, before = [], None
+            while before != 1:
+                fields = {} if before is None else {"before": before}
+                page = one(
+                    [m for m in await ada.ask("history", channel=ROOM, **fields) if m["type"] == "ack"], "ack"
+                )
+                assert 1 <= len(page["messages"]) <= 4
+                before = page["messages"][0]["offset"]
+                seen[:0] = [each["offset"] for each in page["messages"]]
+            assert seen == list(range(1, 9))
 
     async def test_of_what_is_kept(self):
         async with Stage(quiet(history=History(3))) as stage:

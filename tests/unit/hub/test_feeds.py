@@ -6,7 +6,7 @@ import logging
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage import Stage, quiet, types
+from stage import Stage, quiet, turns, types
 
 from hubbub.hub.channels import EVERYONE
 
@@ -17,11 +17,6 @@ def changes(stage: Stage) -> list[str]:
     return [
         method for method, channel in stage.broker.calls if channel == ROOM and method.endswith("subscribe")
     ]
-
-
-async def turns(number: int = 10) -> None:
-    for _ in range(number):
-        await asyncio.sleep(0)
 
 
 async def test_one_subscription_of_the_broker_for_all_sessions():
@@ -143,7 +138,7 @@ async def test_what_comes_for_a_channel_nobody_is_on_is_dropped():
         assert len(stage.node.feeds) == 2  # her own channel, and everyone's
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(["join", "leave", "release", "turn"]), max_size=40))
 async def test_after_any_coming_and_going_whoever_is_on_it_hears(steps):
     async with Stage(quiet()) as stage:

@@ -1,7 +1,7 @@
 """The rate limit of a session."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubbub.exceptions import ConfigurationError, RateLimited
@@ -56,6 +56,7 @@ def test_zero_is_no_limit():
     assert taken(TokenBucket(0, FakeClock()), 10_000) == 10_000
 
 
+@settings(deadline=None)
 @given(st.floats(1, 100), st.lists(st.tuples(st.floats(0, 3), st.integers(0, 50)), max_size=20))
 def test_never_more_than_the_rate_and_one_burst(rate, bursts):
     clock = FakeClock()

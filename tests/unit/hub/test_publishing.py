@@ -528,6 +528,62 @@ class TestDepth:
             assert deepest in stage.encoding.publication(publication).message["text"].encode()
 
 
+class TestNumbers:
+    """JSON has no bound on numbers; the parsers of those who receive them have."""
+
+    @pytest.mark.parametrize(
+        ("number", "fits"),
+        [
+            ("1e2", True),
+            ("12345678901234567890123", True),
+            ("-1.7e307", True),
+            ("0.00000000000000000001", True),
+            ("1e0000000000000000000000000000000002", True),
+            ("1e999", False),
+            ("-1E+400", False),
+            ("1e-999", False),
+            ("1e00000000000999", False),
+            ("9" * 300, False),
+            ("0." + "3" * 300, False),
+            ('"' + "9" * 300 + '"', True),
+            ('"1e999"', True),
+            ('"\\"1e999"', True),
+            ('{"1e999":1}', True),
+        ],
+    )
+    async def test_what_no_double_holds_is_refused(self, number, fits):
+        async with Stage(quiet()) as stage:
+            ada = await stage.enter("ada")
+            await ada.join("a")
+            text = f'{{"type":"publish","channel":"{ROOM}","event":"e","data":[{number}],"ref":1}}'
+            await stage.node.dispatcher.handle(ada.session, text)
+            (answer,) = [each for each in ada.news() if each.get("ref") == 1]
+            assert answer.get("code") == (None if fits else "bad_request")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x00", "x" * 256, "ü" * 128])
+async def test_names_of_events_are_names(name):
+    async with Stage(quiet()) as stage:
+        ada = await stage.enter("ada")
+        await ada.join("a")
+        assert (await publish(ada, name, 1))["code"] == "bad_request"
+        with pytest.raises(BadRequest, match="The event's name"):
+            await stage.node.publisher.publish(ROOM, name, 1)
+        with pytest.raises(BadRequest):
+            await stage.node.publisher.broadcast(name, 1)
+
+
+async def test_what_the_server_cannot_mean():
+    async with Stage(quiet()) as stage:
+        for event in (Moved, 5, None, {"x": 1}):
+            with pytest.raises(TypeError, match="publish an event"):
+                await stage.node.publisher.publish(ROOM, event)
+        with pytest.raises(TypeError, match="not one string"):
+            await stage.node.publisher.publish(ROOM, "e", 1, exclude="ada")
+        with pytest.raises(TypeError, match="not one string"):
+            await stage.node.publisher.broadcast("e", 1, exclude="ada")
+
+
 def test_the_names_and_kinds_of_events():
     assert encode_event("e", {"a": [1, None]}) == ("e", b'{"a":[1,null]}')
     assert encode_event(Moved(x=1)) == ("moved", b'{"x":1,"label":""}')

@@ -58,6 +58,7 @@ def test_the_newest_that_fit_and_always_the_newest(sizes, bound, dropped):
     assert newest_within(publications(*sizes), bound) == dropped
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 50), max_size=20), st.integers(0, 200))
 def test_as_many_of_the_newest_as_fit(sizes, bound):
     dropped = newest_within(publications(*sizes), bound)
@@ -123,7 +124,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(STEPS)
 async def test_recovered_if_and_only_if_nothing_is_missing_and_then_nothing_is(steps):
     size, ttl = 4, 20.0

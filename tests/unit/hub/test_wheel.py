@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubbub.hub.wheel import Timer, Wheel
@@ -21,6 +21,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS, st.sampled_from([0.1, 0.25, 1.0]))
 def test_it_does_what_a_sorted_list_does_up_to_one_slot_late(steps, resolution):
     clock = FakeClock()
