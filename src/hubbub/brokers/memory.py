@@ -117,7 +117,7 @@ class MemoryBroker:
                 return self._seen[key][1]
         publication = self._place(draft, retention, now)
         position = publication.position
-        if idempotency_key is not None and position.offset:
+        if idempotency_key is not None and draft.kind is Kind.MESSAGE:
             self._seen[key] = (now, position)
         if self._receiver is not None and draft.channel in self._subscribed:
             self._receiver(publication)

@@ -127,11 +127,13 @@ class Publisher:
         check_numbers(command.data)
         event = decode_event(command, namespace)
         body, event_title, kind = command.data, command.event, kind_of(command.event, event)
-        moderator = namespace.moderators.get(command.event)
-        if moderator is not None and event is not None:
-            event = await moderator(event, session.identity, channel)
+        if event is not None:
+            moderator = namespace.moderators.get(command.event)
+            if moderator is not None:
+                event = await moderator(event, session.identity, channel)
             if event is None:
                 raise Forbidden("The server refused this message.")
+            # As the type has it: what it does not know was not looked at, and goes to nobody.
             event_title, body = encode_event(event)
             kind = kind_of(event_title, event)
             check_size(body, namespace)

@@ -224,6 +224,16 @@ class BrokerSuite(ABC):
             await self.say(broker, "end")
             assert [each.value()["content"] for each in await arrivals.count(2)] == ["once", "end"]
 
+    async def test_an_idempotency_key_works_where_nothing_is_kept(self) -> None:
+        """A repeat is delivered to nobody, stored or not."""
+        async with self.running() as (broker, arrivals, _):
+            await broker.subscribe(CHANNEL)
+            nothing = Retention(0, 0.0)
+            first = await self.say(broker, "once", nothing, key="k")
+            assert await self.say(broker, "twice", nothing, key="k") == first
+            await self.say(broker, "end", nothing)
+            assert [each.value()["content"] for each in await arrivals.count(2)] == ["once", "end"]
+
     async def test_concurrent_publishers_agree_on_one_order(self) -> None:
         """Fifty at once: no offset twice, none missing, delivered as stored."""
         async with self.running() as (broker, arrivals, _):
