@@ -1,7 +1,7 @@
 """A bound on the size of request bodies, which FastAPI reads whole before any route sees them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,11 +34,13 @@ class BodyLimit:
         self._limit = limit
         self._seconds = seconds
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one request; a WebSocket goes straight on, and keeps no frame of this for as long as it lives."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
+        return self._bounded(scope, receive, send)
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         seen = 0
         more = True
         deadline = asyncio.get_running_loop().time() + self._seconds

@@ -6,11 +6,16 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 class KeepaliveWebSocket(WebSocketsSansIOProtocol):
     """Takes any bytes of a peer for a sign of life, holds no pongs for one that does not read, and closes with words.
 
-    uvicorn's own closes a client that talks all the time and answers no native ping. Overridden: `data_received`,
-    `keepalive_timeout`, `handle_ping` and `shutdown`; tests over real sockets hold each of them.
+    uvicorn's own closes a client that talks all the time and answers no native ping. Overridden: `start_keepalive`,
+    `data_received`, `keepalive_timeout`, `handle_ping` and `shutdown`; tests over real sockets hold each of them.
     """
 
     _heard_at = 0.0
+
+    def start_keepalive(self) -> None:
+        """Keep nothing of the handshake, which is over when this is called: several KiB for each connection."""
+        del self.request, self.response
+        super().start_keepalive()
 
     def data_received(self, data: bytes) -> None:
         """Note when the peer lived."""

@@ -10,5 +10,5 @@ from hubbub.server.keepalive import KeepaliveWebSocket
 
 def test_every_override_replaces_something_of_uvicorns():
     own = {name for name, value in vars(KeepaliveWebSocket).items() if callable(value)}
-    assert own == {"data_received", "keepalive_timeout", "handle_ping", "shutdown"}
+    assert own == {"start_keepalive", "data_received", "keepalive_timeout", "handle_ping", "shutdown"}
     assert own <= set(vars(WebSocketsSansIOProtocol))
