@@ -144,7 +144,7 @@ class Attendance:
             return
         if change.users > ROSTER_LIMIT:
             self._crowds[channel] = None
-            self._wheel.after(CROWD_INTERVAL, lambda: self._after_interval(channel))
+            self._wheel.after(CROWD_INTERVAL, self._after_interval, channel)
         await self._tell(change, kind)
 
     def _after_interval(self, channel: str) -> None:

@@ -113,7 +113,7 @@ class Connections:
         self._register(session)
         self._statistics.connections += 1
         self._await_expiry(session)
-        session.heartbeat = self._wheel.after(self._spread(session), lambda: self._beat(session))
+        session.heartbeat = self._wheel.after(self._spread(session), self._beat, session)
         await self._subscriptions.attach(session, EVERYONE, EVERYONE_NAMESPACE, None, None)
         await self._attendance.enter(session, EVERYONE)
         await self._welcome(session)
@@ -253,7 +253,7 @@ class Connections:
         if session.identity.expires_at is not None:
             left = session.identity.expires_at + self._leeway - self._clock.time()
             session.expiry = self._wheel.after(
-                max(0.0, left), lambda: self.close(session, CloseCode.TOKEN_EXPIRED, EXPIRED)
+                max(0.0, left), self.close, session, CloseCode.TOKEN_EXPIRED, EXPIRED
             )
 
     def _beat(self, session: Session) -> None:
@@ -266,7 +266,7 @@ class Connections:
             return
         if not session.congested:
             session.send(PingSent())
-        session.heartbeat = self._wheel.after(self.heartbeat, lambda: self._beat(session))
+        session.heartbeat = self._wheel.after(self.heartbeat, self._beat, session)
 
     def _spread(self, session: Session) -> float:
         """The first ping comes somewhere in the second half of the interval, so that pings do not come in bursts."""

@@ -5,6 +5,7 @@ It does no I/O and waits for nothing: somebody calls `turn` now and then. Deadli
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from hubbub.clock import Clock
 
@@ -14,12 +15,19 @@ logger = logging.getLogger(__name__)
 class Timer:
     """A deadline that can be cancelled."""
 
-    __slots__ = ("_callback", "_due", "_slots")
+    __slots__ = ("_arguments", "_callback", "_due", "_slots")
 
-    def __init__(self, slots: "dict[int, dict[Timer, None]]", due: int, callback: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        slots: "dict[int, dict[Timer, None]]",
+        due: int,
+        callback: Callable[..., None],
+        arguments: tuple[Any, ...],
+    ) -> None:
         self._slots = slots
         self._due = due
         self._callback = callback
+        self._arguments = arguments
 
     def cancel(self) -> None:
         """Forget it; harmless when it has fired."""
@@ -32,7 +40,7 @@ class Timer:
     def fire(self) -> None:
         """Run the callback; its errors are logged, so that the other timers still fire."""
         try:
-            self._callback()
+            self._callback(*self._arguments)
         except Exception:
             logger.exception("A timer's callback failed")
 
@@ -48,10 +56,13 @@ class Wheel:
         self._slots: dict[int, dict[Timer, None]] = {}
         self._turned = self._slot_of(clock.monotonic())
 
-    def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Call `callback` once, `seconds` from now, rounded up to the end of the slot."""
+    def after(self, seconds: float, callback: Callable[..., None], *arguments: Any) -> Timer:
+        """Call `callback` once, `seconds` from now, rounded up to the end of the slot.
+
+        Arguments given here are smaller than a closure over them, of which there would be two a connection.
+        """
         due = max(self._slot_of(self._clock.monotonic() + seconds) + 1, self._turned + 1)
-        timer = Timer(self._slots, due, callback)
+        timer = Timer(self._slots, due, callback, arguments)
         self._slots.setdefault(due, {})[timer] = None
         return timer
 
