@@ -4,10 +4,15 @@ from fastapi import FastAPI
 
 from hubbub import ChatMessage, Hub, Identity
 from hubbub.testing import connect
+from hubbub.types import UserId
+
+
+def authenticate(token: str) -> Identity:
+    return Identity(UserId(token))
 
 
 async def test_fields_that_the_type_does_not_know_go_to_nobody():
-    hub = Hub(authenticate=lambda token: Identity(token))
+    hub = Hub(authenticate=authenticate)
     hub.namespace("room", publish="subscriber", events=[ChatMessage])
     app = FastAPI(lifespan=hub.lifespan)
     app.include_router(hub.router)
