@@ -91,8 +91,10 @@ class Doorkeeper:
         scope = connection.scope
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         subprotocols: Sequence[str] = scope.get("subprotocols", ())
-        browser_adds_cookie = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
-        if browser_adds_cookie:
+        changes_something = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
+        # A page's EventSource always asks for this type (HTML Standard, section 9.2).
+        is_event_stream = "text/event-stream" in connection.headers.get("accept", "")
+        if changes_something or is_event_stream:
             self.check_origin(headers)
         identity = await self.identify(headers, scope["query_string"], subprotocols)
         if identity is None:

@@ -18,7 +18,6 @@ def test_a_free_port_is_found_and_listened_on():
         assert listener.getsockname()[1] > 0
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="an option of Linux")
 def test_accepted_sockets_inherit_the_bound_on_silence():
     with listen("127.0.0.1", 0, SETTINGS) as listener:
         listener.setblocking(True)
@@ -28,7 +27,6 @@ def test_accepted_sockets_inherit_the_bound_on_silence():
                 assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="an option of Linux")
 def test_a_peer_that_takes_nothing_is_given_up_by_the_kernel():
     with listen("127.0.0.1", 0, Settings(heartbeat_interval=0.1)) as listener:
         listener.setblocking(True)
