@@ -23,8 +23,9 @@ class CloseCode(IntEnum):
 
     NORMAL = 1000, False, "Closed as asked; or “Replaced by new connection” where a user may hold one only."
     GOING_AWAY = 1001, True, "The browser left the page, or the server goes away."
+    PROTOCOL_ERROR = 1002, False, "Bytes that are no frames of a client as RFC 6455 has them."
     UNSUPPORTED_DATA = 1003, False, "A binary frame on a text dialect."
-    INVALID_TEXT = 1007, False, "A text frame that is not UTF-8 (closed by the web server)."
+    INVALID_TEXT = 1007, False, "A text frame that is not UTF-8, or compressed data that cannot be inflated."
     POLICY_VIOLATION = 1008, False, "A limit of this connection or user was exceeded."
     MESSAGE_TOO_BIG = 1009, False, "A frame larger than MAX_MESSAGE_BYTES."
     INTERNAL_ERROR = 1011, True, "A fault of the server, or no answer to its pings."

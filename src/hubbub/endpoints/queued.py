@@ -6,31 +6,27 @@ its bound the session is paused: it keeps its positions, and what it misses is r
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
+from typing import Any
 
-from hubbub.hub.commands import Command
-from hubbub.hub.outlet import Listener
-from hubbub.hub.publications import Publication
-from hubbub.hub.replies import Reply
+from hubbub.endpoints.encoding import FrameEncoding
+from hubbub.hub.outlet import Listener, Pulse
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
 MAX_REASON = 123
 """Bytes of a reason: a control frame carries 125, two of them the code (RFC 6455 section 5.5)."""
-MEMO = 128
-"""Publications whose frames are kept, for sessions that are brought up to date one by one."""
 
 
 class TextFrame:
-    """One ASGI message that is sent to many; its length is that of the text in bytes."""
+    """One or more ASGI messages that are sent to many; its length is that of their texts in bytes."""
 
-    __slots__ = ("message", "size")
+    __slots__ = ("messages", "size")
 
-    def __init__(self, payload: bytes) -> None:
-        self.message: Message = {"type": "websocket.send", "text": payload.decode()}
-        self.size = len(payload)
+    def __init__(self, messages: Sequence[Message], size: int) -> None:
+        self.messages = messages
+        self.size = size
 
     def __len__(self) -> int:
         return self.size
@@ -39,58 +35,25 @@ class TextFrame:
 class CloseFrame:
     """The last message of a connection."""
 
-    __slots__ = ("message",)
+    __slots__ = ("messages",)
 
     size = 0
 
     def __init__(self, code: int, reason: str) -> None:
         fits = reason.encode()[:MAX_REASON].decode(errors="ignore")
-        self.message: Message = {"type": "websocket.close", "code": code, "reason": fits}
+        self.messages: Sequence[Message] = ({"type": "websocket.close", "code": code, "reason": fits},)
 
 
-class Dialect(Protocol):
-    """A wire format of text frames."""
+class TextEncoding(FrameEncoding[TextFrame]):
+    """A text dialect in ASGI messages."""
 
-    def decode(self, text: str) -> Command:
-        """Understand one message of a client; raises `BadRequest`."""
-        ...
+    def frame(self, payload: bytes) -> TextFrame:
+        """Make the frame of one message."""
+        return TextFrame(({"type": "websocket.send", "text": payload.decode()},), len(payload))
 
-    def encode_publication(self, publication: Publication) -> bytes:
-        """Write a publication as its push."""
-        ...
-
-    def encode_reply(self, reply: Reply) -> bytes:
-        """Write a reply."""
-        ...
-
-
-class TextEncoding:
-    """A text dialect in ASGI messages; one for all sessions of the dialect, so that each is encoded once.
-
-    Args:
-        dialect: the wire format.
-    """
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-        self._memo: dict[str, TextFrame] = {}
-
-    def decode(self, data: str | bytes) -> Command:
-        """Understand one message of a client."""
-        return self._dialect.decode(data if isinstance(data, str) else data.decode())
-
-    def publication(self, publication: Publication) -> TextFrame:
-        """Make the frame of a publication, or find it."""
-        frame = self._memo.get(publication.id)
-        if frame is None:
-            if len(self._memo) >= MEMO:
-                del self._memo[next(iter(self._memo))]
-            frame = self._memo[publication.id] = TextFrame(self._dialect.encode_publication(publication))
-        return frame
-
-    def reply(self, reply: Reply) -> TextFrame:
-        """Make the frame of a reply."""
-        return TextFrame(self._dialect.encode_reply(reply))
+    def join(self, frames: Sequence[TextFrame]) -> TextFrame:
+        """Make one of several."""
+        return TextFrame([each.messages[0] for each in frames], sum(each.size for each in frames))
 
 
 class Writers:
@@ -132,6 +95,7 @@ class QueuedOutlet:
         "_closing",
         "_congested",
         "_interrupt",
+        "_last_progress",
         "_listener",
         "_max_bytes",
         "_max_messages",
@@ -140,6 +104,7 @@ class QueuedOutlet:
         "_queue",
         "_seen",
         "_send",
+        "_waiting",
         "_writer",
         "_writers",
         "pending",
@@ -167,6 +132,9 @@ class QueuedOutlet:
         """What the writer waits for while the queue is empty."""
         self._seen = 0
         """The progress at the last `rest`."""
+        self._last_progress = 0
+        """The progress at the last `pulse`."""
+        self._waiting: asyncio.Future[None] | None = None
         self._congested = False
         self._closing = False
         self._over = False
@@ -185,6 +153,26 @@ class QueuedOutlet:
         queue = self._put(frame)
         if self.pending > self._max_bytes or len(queue) > self._max_messages:
             self._congest()
+
+    write_through = write
+
+    def proceed(self) -> None:
+        """Let the reader go on that waits for the session not to be slow."""
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            if not waiting.done():
+                waiting.set_result(None)
+
+    async def until_proceeding(self) -> None:
+        """Wait for `proceed`; called by the one who reads from the connection, while the session is slow."""
+        self._waiting = asyncio.get_running_loop().create_future()
+        await self._waiting
+
+    def pulse(self) -> Pulse:
+        """Say how the peer has been; whether it answers pings is the web server's to see."""
+        stuck = self.pending > 0 and self.progress == self._last_progress
+        self._last_progress = self.progress
+        return Pulse.STUCK if stuck else Pulse.WELL
 
     def close(self, code: int, reason: str) -> None:
         """Queue a Close frame; nothing follows it."""
@@ -238,9 +226,10 @@ class QueuedOutlet:
             while True:
                 while queue:
                     frame = queue.popleft()
-                    await self._send(frame.message)
+                    for message in frame.messages:
+                        await self._send(message)
+                        self.progress += 1
                     self.pending -= frame.size
-                    self.progress += 1
                 if self._closing:
                     return
                 if self._congested:

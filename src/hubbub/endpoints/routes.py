@@ -14,9 +14,10 @@ from starlette.routing import WebSocketRoute
 from hubbub.authentication.tickets import TicketStore
 from hubbub.dialects.plain import PlainJSON
 from hubbub.dialects.plain_pushes import ROOM
+from hubbub.endpoints.admission import Admission, AutoJoin, Scope
 from hubbub.endpoints.handshake import Doorkeeper
-from hubbub.endpoints.queued import TextEncoding, Writers
-from hubbub.endpoints.websocket import AutoJoin, Scope, WebSocketEndpoint
+from hubbub.endpoints.queued import Writers
+from hubbub.endpoints.websocket import Encodings, WebSocketEndpoint
 from hubbub.exceptions import LimitExceeded
 from hubbub.hub.commands import Subscribe
 from hubbub.hub.identity import Identity
@@ -38,10 +39,10 @@ def realtime(
 ) -> APIRouter:
     """Serve ``/ws``, ``/ws/{room_id}``, ``/ws/notifications/{topic}`` and ``/hubbub.js``."""
     router = APIRouter()
-    encoding = TextEncoding(PlainJSON())
+    admission, encodings = Admission(doorkeeper, auth_deadline), Encodings(PlainJSON())
 
     def serve(path: str, join: AutoJoin) -> None:
-        endpoint = WebSocketEndpoint(node, doorkeeper, encoding, writers, join, auth_deadline)
+        endpoint = WebSocketEndpoint(node, admission, encodings, writers, join)
         router.routes.append(WebSocketRoute(path, endpoint, name=f"hubbub {path}"))
 
     serve("/ws", lambda _: None)

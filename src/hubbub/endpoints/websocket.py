@@ -1,4 +1,4 @@
-"""The WebSocket edge: a plain ASGI endpoint that turns a connection into a session."""
+"""The WebSocket edge: a plain ASGI endpoint that turns a connection into a session, and reads from it where nobody else does."""
 
 import asyncio
 import logging
@@ -7,43 +7,36 @@ from typing import Any
 
 from hubbub.authentication.credentials import selected_subprotocol
 from hubbub.codes import CloseCode, ErrorCode
-from hubbub.endpoints.handshake import Doorkeeper
+from hubbub.endpoints.admission import Admission, AutoJoin, Disconnected, Scope, Turned, no_binary
+from hubbub.endpoints.direct import DirectEncodings, Link
+from hubbub.endpoints.encoding import Dialect
 from hubbub.endpoints.queued import QueuedOutlet, TextEncoding, Writers
-from hubbub.exceptions import (
-    AuthenticationUnavailable,
-    BadRequest,
-    Forbidden,
-    HookTimeout,
-    InvalidToken,
-    LimitExceeded,
-    Refusal,
-    SessionClosed,
-)
-from hubbub.hub import commands
-from hubbub.hub.identity import Identity
+from hubbub.exceptions import Forbidden
+from hubbub.hub.commands import Subscribe
 from hubbub.hub.node import Node
-from hubbub.hub.replies import Done, Failed
+from hubbub.hub.replies import Failed
 from hubbub.hub.session import Session
 
 logger = logging.getLogger(__name__)
 
-Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-AutoJoin = Callable[[Scope], commands.Subscribe | None]
-"""Says what a connection to this path is subscribed to from the start."""
+SOCKET = "hubbub.socket"
+"""The key among a scope's extensions under which a web server offers to hand its socket over."""
 
 
-class Turned(Exception):
-    """A connection that is told why and closed before it became a session."""
+class Encodings:
+    """The encodings of a dialect, one for each way out.
 
-    def __init__(self, error: ErrorCode, message: str, code: CloseCode, reason: str) -> None:
-        super().__init__(message)
-        self.error = error
-        self.code = code
-        self.reason = reason
+    Args:
+        dialect: the wire format.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.queued = TextEncoding(dialect)
+        self.direct = DirectEncodings(dialect)
 
 
 class WebSocketEndpoint:
@@ -51,130 +44,104 @@ class WebSocketEndpoint:
 
     Args:
         node: called for the running node.
-        doorkeeper: finds out who comes in.
-        encoding: the wire format.
-        writers: runs the outlets' writers.
+        admission: turns connections into sessions.
+        encodings: the wire format.
+        writers: runs the queued outlets' writers.
         auto_join: what this path subscribes to.
-        auth_deadline: seconds to send an `auth` message in.
     """
 
     def __init__(
         self,
         node: Callable[[], Node],
-        doorkeeper: Doorkeeper,
-        encoding: TextEncoding,
+        admission: Admission,
+        encodings: Encodings,
         writers: Writers,
         auto_join: AutoJoin,
-        auth_deadline: float,
     ) -> None:
         self._node = node
-        self._doorkeeper = doorkeeper
-        self._encoding = encoding
+        self._admission = admission
+        self._encodings = encodings
         self._writers = writers
         self._auto_join = auto_join
-        self._auth_deadline = auth_deadline
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, from its handshake to its end."""
-        node, doorkeeper = self._node(), self._doorkeeper
+        """Serve one connection: to its end, or until its socket has been taken over."""
+        node = self._node()
         if (await receive())["type"] != "websocket.connect":
             return
         try:
-            doorkeeper.check_origin(scope["headers"])
+            self._admission.doorkeeper.check_origin(scope["headers"])
         except Forbidden as error:
             logger.warning("A handshake was refused: %s", error)
             node.statistics.count(node.statistics.refused_connections, error.code.value)
             await send({"type": "websocket.close", "code": CloseCode.FORBIDDEN, "reason": error.message})
             return
         await send({"type": "websocket.accept", "subprotocol": selected_subprotocol(scope["subprotocols"])})
-        connection = Connection(node, self._encoding, self._writers, receive, send)
-        await connection.serve(doorkeeper, scope, self._auto_join(scope), self._auth_deadline)
+        # From the handshake to here nothing waits, so that no byte of the client was read by anybody else.
+        offer = (scope.get("extensions") or {}).get(SOCKET)
+        link = None if offer is None else offer(self._link)
+        join = self._auto_join(scope)
+        if link is not None:
+            node.statistics.outlet = "direct"
+            await self._admission.admit(node, link, scope, join)
+        else:
+            node.statistics.outlet = "queued"
+            connection = Connection(node, self._encodings.queued, self._writers, receive, send)
+            await connection.run(self._admission, scope, join)
+
+    def _link(self, window_bits: int | None) -> Link:
+        """Make what takes a socket over, for the window that permessage-deflate agreed on."""
+        return Link(self._node(), self._encodings.direct.agreed(window_bits), inflate=window_bits is not None)
 
 
-class Connection:
-    """One accepted WebSocket, and the task that reads from it."""
+class Connection(QueuedOutlet):
+    """One accepted WebSocket on any ASGI server: the task that reads from it, and the outlet of its session."""
 
-    __slots__ = ("_aborted", "_encoding", "_node", "_outlet", "_receive", "_task")
+    __slots__ = ("_aborted", "_clean", "_node", "_receive", "_session", "_task", "encoding")
 
     def __init__(
         self, node: Node, encoding: TextEncoding, writers: Writers, receive: Receive, send: Send
     ) -> None:
+        super().__init__(send, self._cancel, writers)
+        self.encoding = encoding
         self._node = node
-        self._encoding = encoding
         self._receive = receive
         self._task = asyncio.current_task()
         self._aborted = False
-        self._outlet = QueuedOutlet(send, self._interrupt, writers)
+        self._session: Session | None = None
+        self._clean = False
 
-    async def serve(
-        self, doorkeeper: Doorkeeper, scope: Scope, join: commands.Subscribe | None, deadline: float
-    ) -> None:
-        """Authenticate, then carry out what the client asks for until it is gone."""
-        session: Session | None = None
-        clean = False
+    async def run(self, admission: Admission, scope: Scope, join: Subscribe | None) -> None:
+        """Be admitted, then read until the client is gone."""
         try:
-            try:
-                identity, ref = await self._identify(doorkeeper, scope, deadline)
-                self._check_capacity()
-                session = self._node.session(
-                    identity, self._encoding, self._outlet, join.channel if join and join.as_room else None
-                )
-                await self._node.connections.open(session)
-            except (SessionClosed, Disconnected):
-                return
-            except Exception as error:  # noqa: BLE001 (logged where it is not one of ours)
-                await self._turn_away(turned(error))
-                return
-            if ref is not None:
-                session.send(Done(ref=ref))
-            if join is not None:
-                await self._node.dispatcher.run(session, join)
-            clean = await self._read(session)
+            await admission.admit(self._node, self, scope, join)
         except asyncio.CancelledError:
             if not self._aborted or self._task is None:
                 raise
             self._task.uncancel()
         finally:
-            if session is not None:
-                self._node.end(session, clean=clean)
-            self._outlet.finish()
+            if self._session is not None:
+                self._node.end(self._session, clean=self._clean)
+            self.finish()
 
-    def _check_capacity(self) -> None:
-        try:
-            self._node.connections.check_capacity()
-        except LimitExceeded as error:
-            raise Turned(error.code, error.message, CloseCode.TRY_AGAIN_LATER, "Server full") from error
+    async def first_text(self) -> str:
+        """Wait for the first message."""
+        return self._text(await self._receive())
 
-    async def _identify(
-        self, doorkeeper: Doorkeeper, scope: Scope, deadline: float
-    ) -> tuple[Identity, commands.Ref]:
-        """Find out who connects; with the `ref` of the message that said so."""
-        self._check_capacity()
-        identity = await doorkeeper.identify(scope["headers"], scope["query_string"], scope["subprotocols"])
-        if identity is not None:
-            return identity, None
-        with self._node.connections.waiting():
-            return await self._first_message(doorkeeper, deadline)
+    def carries(self, session: Session) -> None:
+        """Name the session that ends with this connection."""
+        self._session = session
 
-    async def _first_message(self, doorkeeper: Doorkeeper, deadline: float) -> tuple[Identity, commands.Ref]:
-        try:
-            async with asyncio.timeout(deadline):
-                command = self._encoding.decode(self._text(await self._receive()))
-        except TimeoutError:
-            raise InvalidToken(f'No {{"type":"auth","token":…}} came within {deadline:g} s.') from None
-        except BadRequest as error:
-            raise InvalidToken(f"Say who you are first. {error.message}") from error
-        if not isinstance(command, commands.Authenticate):
-            raise InvalidToken('Say who you are first: {"type":"auth","token":"…"}.')
-        return await doorkeeper.authenticate(command.token), command.ref
-
-    async def _read(self, session: Session) -> bool:
-        """Read until the end; return whether the client said goodbye."""
-        while True:
+    async def serve(self) -> None:
+        """Read until the end."""
+        session = self._session
+        while session is not None:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
-                return said_goodbye(message)
-            await self._node.until_ready(session)
+                self._clean = said_goodbye(message)
+                return
+            if session.slow and not session.closed:
+                await self.until_proceeding()
             if session.closed:
                 continue
             try:
@@ -185,17 +152,18 @@ class Connection:
                 continue
             await self._node.dispatcher.handle(session, text)
 
+    async def turn_away(self, turned: Turned) -> None:
+        """Say why, and close."""
+        self.write(self.encoding.reply(Failed(code=turned.error, message=str(turned))))
+        self.close(turned.code, turned.reason)
+        await self.drain(timeout=1.0)
+
     def _text(self, message: Message) -> str:
         if message["type"] == "websocket.disconnect":
             raise Disconnected
         text = message.get("text")
         if text is None:
-            raise Turned(
-                ErrorCode.BAD_REQUEST,
-                "Send JSON in text frames; this dialect has no binary frames.",
-                CloseCode.UNSUPPORTED_DATA,
-                "Binary frames are not supported",
-            )
+            raise no_binary()
         bound = self._node.limits.message_bytes
         if bound and len(text) * 4 > bound and (size := len(text.encode(errors="surrogatepass"))) > bound:
             raise Turned(
@@ -206,46 +174,10 @@ class Connection:
             )
         return str(text)
 
-    async def _turn_away(self, turned: Turned) -> None:
-        statistics = self._node.statistics
-        statistics.count(statistics.refused_connections, turned.error.value)
-        self._outlet.write(self._encoding.reply(Failed(code=turned.error, message=str(turned))))
-        self._outlet.close(turned.code, turned.reason)
-        await self._outlet.drain(timeout=1.0)
-
-    def _interrupt(self) -> None:
+    def _cancel(self) -> None:
         if self._task is not None:
             self._aborted = True
             self._task.cancel()
-
-
-class Disconnected(Exception):
-    """The client went away before it was a session."""
-
-
-def turned(error: Exception) -> Turned:
-    """Say what a connection is told for which this was raised before it was a session."""
-    match error:
-        case Turned():
-            return error
-        case InvalidToken():
-            return Turned(error.code, str(error), error.close_code, error.close_reason)
-        case AuthenticationUnavailable() | HookTimeout():
-            # Nothing is known about the token, so this is no reason to stay away.
-            return Turned(error.code, str(error), CloseCode.TRY_AGAIN_LATER, "Tokens cannot be checked")
-        case Forbidden():
-            return Turned(error.code, error.message, CloseCode.FORBIDDEN, "Forbidden")
-        case LimitExceeded():
-            return Turned(error.code, error.message, CloseCode.POLICY_VIOLATION, "Too many connections")
-        case Refusal():
-            return Turned(error.code, error.message, CloseCode.POLICY_VIOLATION, "Not authenticated")
-    logger.error("A connection could not be opened", exc_info=error)
-    return Turned(
-        ErrorCode.INTERNAL,
-        "Something went wrong on the server.",
-        CloseCode.INTERNAL_ERROR,
-        "Internal error",
-    )
 
 
 def said_goodbye(message: Message) -> bool:

@@ -2,12 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
+from types import coroutine as generator_based
 from typing import Any, Self
 
 logger = logging.getLogger(__name__)
+
+FAILED = "A background task failed"
 
 
 class Background:
@@ -25,6 +29,28 @@ class Background:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+
+    def begin(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any] | None":
+        """Run it at once as far as it gets without waiting; the rest, if there is any, is a task of this owner.
+
+        What need not wait, such as a publication where the broker is in memory, is then done when this returns, without
+        the price of a task. As in any callback of the event loop there is no current task until it first waits. (From
+        Python 3.12 on, `asyncio.eager_task_factory` does the same for a whole loop.)
+
+        Returns:
+            The task of the rest; `None` where nothing is left.
+        """
+        try:
+            awaited = coroutine.send(None)
+        except StopIteration:
+            return None
+        except Exception:
+            logger.exception(FAILED)
+            return None
+        task = asyncio.get_running_loop().create_task(_finish(coroutine, awaited))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
 
     async def settle(self) -> None:
         """Wait until nothing runs any more, what is started meanwhile included."""
@@ -54,4 +80,24 @@ class Background:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("A background task failed", exc_info=error)
+            logger.error(FAILED, exc_info=error)
+
+
+async def _finish(begun: Coroutine[Any, Any, Any], awaited: Any) -> None:
+    """Go on with a coroutine that has begun and now waits for `awaited`."""
+    await _steps(begun, awaited)
+
+
+@generator_based
+def _steps(begun: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, None]:
+    while True:
+        try:
+            value = yield awaited
+        except BaseException as error:  # noqa: BLE001 (it is the coroutine's)
+            step = partial(begun.throw, error)
+        else:
+            step = partial(begun.send, value)
+        try:
+            awaited = step()
+        except StopIteration:
+            return

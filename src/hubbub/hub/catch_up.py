@@ -28,7 +28,6 @@ class CatchUp:
         background: runs the catching up.
         statistics: counts pauses and gaps.
         close: ends a session.
-        ready: called when a session is up to date and its commands may be read again, or when it is over.
     """
 
     def __init__(
@@ -37,13 +36,11 @@ class CatchUp:
         background: Background,
         statistics: Statistics,
         close: Close,
-        ready: Callable[[Session], None],
     ) -> None:
         self._broker = broker
         self._background = background
         self._statistics = statistics
         self._close = close
-        self._ready = ready
         self._running: set[Session] = set()
 
     def paused(self, session: Session) -> None:
@@ -55,10 +52,6 @@ class CatchUp:
         if session not in self._running:
             self._running.add(session)
             self._background.start(self._run(session))
-
-    def detached(self, session: Session) -> None:
-        """Let go on whoever waits for a session to be up to date: its peer's answer to the Close can be read."""
-        self._ready(session)
 
     async def _run(self, session: Session) -> None:
         try:
@@ -79,7 +72,7 @@ class CatchUp:
             subscription.speed_up()
         session.slow = False
         self._statistics.catch_ups += 1
-        self._ready(session)
+        session.outlet.proceed()
 
     async def _bring_up(self, subscription: Subscription) -> None:
         session, feed, since = subscription.session, subscription.feed, subscription.position

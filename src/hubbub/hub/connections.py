@@ -14,17 +14,22 @@ from hubbub.hub.fanout import Subscription
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import ConnectionsPolicy, Limits, Timing
 from hubbub.hub.namespaces import Namespaces
+from hubbub.hub.outlet import Pulse
 from hubbub.hub.presence import Roster
 from hubbub.hub.replies import PingSent, Reply, Unsubscribed, Welcome
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
-from hubbub.hub.subscriptions import EVERYONE_NAMESPACE, Subscriptions
+from hubbub.hub.subscriptions import Subscriptions
 from hubbub.hub.wheel import Wheel
 from hubbub.types import UserId
 
 REPLACED = "Replaced by new connection"
 EXPIRED = "Token expired"
-STALLED = "Nothing could be sent for a whole heartbeat"
+AILMENTS = {
+    Pulse.STUCK: (CloseCode.SLOW_CONSUMER, "Nothing could be sent for a whole heartbeat"),
+    Pulse.SILENT: (CloseCode.INTERNAL_ERROR, "keepalive ping timeout"),
+}
+"""How a session ends whose peer is not well."""
 
 
 class Connections:
@@ -114,7 +119,6 @@ class Connections:
         self._statistics.connections += 1
         self._await_expiry(session)
         session.heartbeat = self._wheel.after(self._spread(session), self._beat, session)
-        await self._subscriptions.attach(session, EVERYONE, EVERYONE_NAMESPACE, None, None)
         await self._attendance.enter(session, EVERYONE)
         await self._welcome(session)
 
@@ -213,7 +217,7 @@ class Connections:
             self._by_user.setdefault(session.user_id, set()).add(session)
 
     async def _become(self, session: Session, identity: Identity) -> None:
-        if set(session.subscriptions) - {EVERYONE}:
+        if session.subscriptions:
             raise Forbidden("Sign in before you subscribe to anything, or open another connection.")
         self.check_user(identity)
         self._replace(identity)
@@ -259,10 +263,9 @@ class Connections:
     def _beat(self, session: Session) -> None:
         if session.closed:
             return
-        stalled = session.outlet.pending and session.outlet.progress == session.progress
-        session.progress = session.outlet.progress
-        if stalled:
-            self.close(session, CloseCode.SLOW_CONSUMER, STALLED)
+        pulse = session.outlet.pulse()
+        if pulse is not Pulse.WELL:
+            self.close(session, *AILMENTS[pulse])
             return
         if not session.congested:
             session.send(PingSent())

@@ -85,7 +85,7 @@ class Dispatcher:
         self._read_subscription_token = read_subscription_token
         self._statistics = statistics
 
-    async def handle(self, session: Session, data: str | bytes) -> None:
+    async def handle(self, session: Session, data: str) -> None:
         """Take one message from a client; whatever is wrong with it is told to that client alone."""
         try:
             command = session.encoding.decode(data)

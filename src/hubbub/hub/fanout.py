@@ -2,27 +2,38 @@
 
 A `Feed` is what one channel has on this node. A `Subscription` is one session on one feed, in one of three ways:
 
-* **live**: its outlet's `write` stands among the feed's writers and is called for each publication;
-* **lagging**: its session is slow; a callable that only counts stands in the same place, so that the loop over the
-  writers has no branch;
+* **live**: it is given each batch, which is what arrived in one turn of the event loop;
+* **lagging**: its session is slow; what it misses is only counted;
 * **waiting**: it is reading the stream; publications are held until what it read and what comes live join up.
+
+In a crowd the writers of the live ones are kept at hand, so that the loop over them is one call for each and asks
+nothing. A session that becomes slow, comes or goes makes that list be made anew.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubbub.hub.namespaces import Namespace, Overflow
 from hubbub.hub.outlet import Encoding
 from hubbub.hub.publications import Position, Publication
 from hubbub.hub.replies import Reset
+from hubbub.hub.turn import Turn
 from hubbub.types import Epoch
 
 if TYPE_CHECKING:
     from hubbub.hub.session import Session
 
+logger = logging.getLogger(__name__)
+
 Writer = Callable[[Any], None]
 
 NOWHERE = Position(Epoch(""), 0)
+
+CROWD = 32
+"""Receivers from which on each is written to at once. Below that a session's frames of one turn, from all its
+channels and with the answers to its commands, are gathered into one write, which in small rooms saves a system call
+a message; the gathering costs a fraction of one a receiver."""
 
 
 class Subscription:
@@ -33,7 +44,17 @@ class Subscription:
         feed: what it receives.
     """
 
-    __slots__ = ("behind", "expiry", "feed", "has_read", "held", "position", "session", "token_bound")
+    __slots__ = (
+        "behind",
+        "expiry",
+        "feed",
+        "has_read",
+        "held",
+        "lagging",
+        "position",
+        "session",
+        "token_bound",
+    )
 
     def __init__(self, session: "Session", feed: "Feed") -> None:
         self.session = session
@@ -44,6 +65,8 @@ class Subscription:
         """What came while it waits; `None` when it does not."""
         self.has_read = False
         """Whether the stream was read in this wait, so that only the feed has to get there."""
+        self.lagging = False
+        """Whether what comes is only counted."""
         self.behind = 0
         """How many bytes it has missed while lagging."""
         self.token_bound = False
@@ -57,7 +80,7 @@ class Subscription:
             self.position = self.feed.position
         self.behind += len(frame)
         if self.overflown and self.feed.namespace.overflow is Overflow.CLOSE:
-            self.feed.overflown.append(self.session)
+            self.feed.turn.overflown(self.session)
 
     @property
     def overflown(self) -> bool:
@@ -66,20 +89,19 @@ class Subscription:
 
     def slow_down(self) -> None:
         """Turn from live to lagging; a waiting one goes on waiting."""
-        writers = self.feed.writers.get(self.session.encoding)
-        if writers is not None and self.session in writers:
-            writers[self.session] = self.lag
+        if self.held is None:
+            self.lagging = True
+            self.feed.changed()
 
     def speed_up(self) -> None:
         """Turn from lagging to live; there must be nothing it is behind by."""
-        writers = self.feed.writers.get(self.session.encoding)
-        if writers is not None and self.session in writers:
-            writers[self.session] = self.session.outlet.write
+        self.lagging = False
+        self.feed.changed()
 
     def write(self, publication: Publication) -> None:
         """Write one publication to this session alone, and move its position there."""
         if publication.is_for(self.session.user_id):
-            self.session.outlet.write(self.session.encoding.publication(publication))
+            self.session.outlet.write(self.session.encoding.publications((publication,)))
         if publication.offset:
             self.position = publication.position
 
@@ -90,53 +112,85 @@ class Feed:
     Args:
         name: the channel.
         namespace: its policy.
-        overflown: where sessions are put that fell too far behind; emptied after each delivery.
+        turn: calls `flush` at the end of a turn in which something arrived.
     """
 
-    __slots__ = ("holders", "name", "namespace", "overflown", "position", "waiting", "writers")
+    __slots__ = (
+        "_newest",
+        "_pending",
+        "_writers",
+        "holders",
+        "listening",
+        "live",
+        "name",
+        "namespace",
+        "position",
+        "turn",
+        "waiting",
+    )
 
-    def __init__(self, name: str, namespace: Namespace, overflown: "list[Session]") -> None:
+    def __init__(self, name: str, namespace: Namespace, turn: Turn) -> None:
         self.name = name
         self.namespace = namespace
-        self.overflown = overflown
+        self.turn = turn
         self.holders = 0
         """How many subscriptions need this feed, those included that are only being set up."""
+        self.listening = False
+        """Whether the broker delivers this channel."""
         self.position = NOWHERE
         """The place of the last stored publication that every live session was given."""
-        self.writers: dict[Encoding, dict[Session, Writer]] = {}
+        self.live: dict[Session, Subscription] = {}
+        """Those that are live or lagging."""
         self.waiting: dict[Session, Subscription] = {}
+        self._newest = 0
+        """The offset of the last stored publication that arrived, in the epoch of `position`."""
+        self._pending: list[Publication] | None = None
+        """What arrived in this turn."""
+        self._writers: list[tuple[Encoding, list[Writer]]] | None = None
+        """The writers of a crowd; `None` when they are to be collected."""
 
-    def deliver(self, publication: Publication) -> int:
-        """Hand a publication to every session; return how many there are."""
-        is_new = True
-        if publication.offset:
+    @property
+    def is_crowd(self) -> bool:
+        """Whether each receiver is written to at once."""
+        return len(self.live) >= CROWD
+
+    def deliver(self, publication: Publication) -> None:
+        """Hand a publication to every session, at the end of the turn."""
+        if not publication.offset:
+            self._put_off(publication)
+        else:
             if publication.epoch != self.position.epoch:
+                self.flush()
                 self._begin_anew(publication)
-            is_new = (
-                publication.offset > self.position.offset
-            )  # a broker may repeat itself around a subscribe
-        receivers = self._write(publication) if is_new else 0
-        if publication.offset and is_new:
-            self.position = publication.position
+            if publication.offset > self._newest:  # a broker may repeat itself around a subscribe
+                self._newest = publication.offset
+                self._put_off(publication)
         if self.waiting:
             self._deliver_to_waiting(publication)
-        return receivers
 
-    def _write(self, publication: Publication) -> int:
-        # Writing may pause a session, which swaps its writer in place: the dict keeps its size.
-        receivers = 0
-        for encoding, writers in self.writers.items():
-            frame = encoding.publication(publication)
-            if publication.exclude:
-                for session, write in writers.items():
-                    if publication.is_for(session.identity.user_id):
-                        write(frame)
-                        receivers += 1
+    def flush(self) -> None:
+        """Give every live session what arrived since the last time, in one frame."""
+        batch, self._pending = self._pending, None
+        if batch is None:
+            return
+        try:
+            if any(publication.exclude for publication in batch):
+                self._write_selected(batch)
+            elif self.is_crowd:
+                self._write_to_crowd(batch)
             else:
-                receivers += len(writers)
-                for write in writers.values():
-                    write(frame)
-        return receivers
+                self._write(batch)
+        except Exception:
+            logger.exception("%d publications of %r could not be given out", len(batch), self.name)
+            self.turn.statistics.failures += 1
+        for publication in reversed(batch):
+            if publication.offset:
+                self.position = publication.position
+                return
+
+    def changed(self) -> None:
+        """Collect the writers anew before the next batch."""
+        self._writers = None
 
     def hold(self, subscription: Subscription) -> list[Publication]:
         """Let a subscription wait: what comes from now on is kept for it, in the list that is returned.
@@ -151,11 +205,13 @@ class Feed:
 
     def fall_behind(self, subscription: Subscription, missed: int) -> None:
         """End a wait without going live: the session is congested, and has `missed` bytes to catch up on."""
+        self.flush()
         self.waiting.pop(subscription.session, None)
         subscription.held = None
         subscription.behind = max(missed, 1)
-        writers = self.writers.setdefault(subscription.session.encoding, {})
-        writers[subscription.session] = subscription.lag
+        subscription.lagging = True
+        self.live[subscription.session] = subscription
+        self.changed()
 
     def go_live(self, subscription: Subscription) -> None:
         """End a wait: give the session what was held and is new to it, then everything as it comes.
@@ -164,37 +220,104 @@ class Feed:
         told, or less far than somebody else read it; then the subscription goes on waiting, and takes from what
         comes what is new to it alone.
         """
+        self.flush()
         subscription.has_read = True
         subscription.behind = 0
-        self._flush(subscription)
-        if not self.writers:  # nobody lives by where the feed was, and who waits goes by their own position
-            self.position = subscription.position
+        self._give_held(subscription)
+        if not self.live:  # nobody lives by where the feed was, and who waits goes by their own position
+            self._move_to(subscription.position)
         self._admit(subscription)
 
     def remove(self, subscription: Subscription) -> None:
-        """Stop giving this subscription anything; harmless to repeat."""
+        """Stop giving this subscription anything but what has arrived; harmless to repeat."""
+        self.flush()
         session = subscription.session
         subscription.held = None
+        subscription.lagging = False
         self.waiting.pop(session, None)
-        writers = self.writers.get(session.encoding)
-        if writers is not None:
-            writers.pop(session, None)
-            if not writers:
-                del self.writers[session.encoding]
+        if self.live.pop(session, None) is not None:
+            self.changed()
 
     def forget_position(self) -> None:
         """Know no longer where the stream stands, because the broker no longer tells."""
-        self.position = NOWHERE
+        self._move_to(NOWHERE)
+
+    def _put_off(self, publication: Publication) -> None:
+        if self._pending is not None:
+            self._pending.append(publication)
+        elif self.live:
+            self._pending = [publication]
+            self.turn.put_off(self)
+        elif publication.offset:
+            self.position = publication.position
+
+    def _write(self, batch: Sequence[Publication]) -> None:
+        encoding = frame = None
+        for session, subscription in self.live.items():
+            if session.encoding is not encoding:
+                encoding = session.encoding
+                frame = encoding.publications(batch)
+            if subscription.lagging:
+                subscription.lag(frame)
+            else:
+                session.outlet.write(frame)
+        self.turn.statistics.deliveries += len(self.live) * len(batch)
+
+    def _write_to_crowd(self, batch: Sequence[Publication]) -> None:
+        # Writing may make a session slow. That asks for the writers to be collected anew, and leaves these lists alone.
+        self.turn.flush_outlets()
+        for encoding, writers in self._writers or self._collect():
+            frame = encoding.publications(batch)
+            remaining = iter(writers)
+            while True:
+                try:
+                    for write in remaining:
+                        write(frame)
+                except Exception:  # one broken connection must not end the delivery to all after it
+                    logger.exception("A frame of %r could not be written", self.name)
+                else:
+                    break
+        self.turn.statistics.deliveries += len(self.live) * len(batch)
+
+    def _write_selected(self, batch: Sequence[Publication]) -> None:
+        excluded = frozenset[str]().union(*(publication.exclude for publication in batch))
+        frames: dict[Encoding, Any] = {}
+        for session, subscription in self.live.items():
+            encoding = session.encoding
+            if session.identity.user_id in excluded:
+                selected = [each for each in batch if each.is_for(session.identity.user_id)]
+                if not selected:
+                    continue
+                frame = encoding.publications(selected)
+                self.turn.statistics.deliveries += len(selected)
+            else:
+                if encoding not in frames:
+                    frames[encoding] = encoding.publications(batch)
+                frame = frames[encoding]
+                self.turn.statistics.deliveries += len(batch)
+            if subscription.lagging:
+                subscription.lag(frame)
+            else:
+                session.outlet.write(frame)
+
+    def _collect(self) -> list[tuple[Encoding, list[Writer]]]:
+        by_encoding: dict[Encoding, list[Writer]] = {}
+        for session, subscription in self.live.items():
+            write = subscription.lag if subscription.lagging else session.outlet.write_through
+            by_encoding.setdefault(session.encoding, []).append(write)
+        self._writers = list(by_encoding.items())
+        return self._writers
 
     def _deliver_to_waiting(self, publication: Publication) -> None:
         for subscription in list(self.waiting.values()):
             if subscription.held is not None:
                 subscription.held.append(publication)
             if subscription.has_read:
-                self._flush(subscription)
+                self.flush()
+                self._give_held(subscription)
                 self._admit(subscription)
 
-    def _flush(self, subscription: Subscription) -> None:
+    def _give_held(self, subscription: Subscription) -> None:
         session, held = subscription.session, subscription.held or []
         while held:
             publication = held[0]
@@ -218,8 +341,9 @@ class Feed:
         self.waiting.pop(session, None)
         subscription.held = None
         if not session.closed:
-            write = subscription.lag if session.congested else session.outlet.write
-            self.writers.setdefault(session.encoding, {})[session] = write
+            subscription.lagging = session.congested
+            self.live[session] = subscription
+            self.changed()
 
     def _agrees(self, subscription: Subscription) -> bool:
         here, there = subscription.position, self.position
@@ -227,16 +351,19 @@ class Feed:
             return True
         return (here.epoch, here.offset) == (there.epoch, there.offset)
 
+    def _move_to(self, position: Position) -> None:
+        self.position = position
+        self._newest = position.offset
+
     def _begin_anew(self, publication: Publication) -> None:
         first = not self.position.epoch
-        self.position = Position(publication.epoch, publication.offset - 1)
+        self._move_to(Position(publication.epoch, publication.offset - 1))
         if first:
             return
         reply = reset(self.name, publication.epoch)
-        for writers in self.writers.values():
-            for session in list(writers):
-                if not session.slow:  # a slow one is told when it is brought up to date
-                    session.send(reply)
+        for session in self.live:
+            if not session.slow:  # a slow one is told when it is brought up to date
+                session.send(reply)
 
 
 def reset(channel: str, epoch: Epoch) -> Reset:

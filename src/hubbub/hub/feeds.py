@@ -1,15 +1,18 @@
 """The feeds of this node: which channels it listens to, and what arrives for them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker
+from hubbub.hub.channels import EVERYONE
+from hubbub.hub.everyone import Everyone
 from hubbub.hub.fanout import Feed
 from hubbub.hub.namespaces import Namespace
 from hubbub.hub.publications import Publication
-from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
+from hubbub.hub.turn import Turn
 
 
 class Feeds:
@@ -18,8 +21,8 @@ class Feeds:
     Args:
         broker: where publications come from; this becomes its receiver.
         background: runs the unsubscribing.
-        statistics: counts deliveries.
-        overflow: called for each session that fell too far behind, after the delivery that showed it.
+        statistics: counts what arrives.
+        turn: ends the feeds' batches.
     """
 
     def __init__(
@@ -27,27 +30,32 @@ class Feeds:
         broker: Broker,
         background: Background,
         statistics: Statistics,
-        overflow: Callable[[Session], None],
+        turn: Turn,
     ) -> None:
         self._broker = broker
         self._background = background
         self._statistics = statistics
-        self._overflow = overflow
-        self._overflown: list[Session] = []
+        self._turn = turn
         self._feeds: dict[str, Feed] = {}
-        self._listening: set[str] = set()
-        self._changing: dict[str, asyncio.Lock] = {}
+        self._everyone: Everyone | None = None
+        self._changing: dict[str, asyncio.Future[None]] = {}
+        """Channels whose subscription at the broker is being changed."""
         broker.deliver_to(self.receive)
+
+    async def listen(self, everyone: Everyone) -> None:
+        """Begin to receive what is for everyone."""
+        self._everyone = everyone
+        await self._broker.subscribe(EVERYONE)
 
     def receive(self, publication: Publication) -> None:
         """Deliver what came from the broker."""
         feed = self._feeds.get(publication.channel)
-        if feed is None:
-            return
-        self._statistics.publications += 1
-        self._statistics.deliveries += feed.deliver(publication)
-        while self._overflown:
-            self._overflow(self._overflown.pop())
+        if feed is not None:
+            self._statistics.publications += 1
+            feed.deliver(publication)
+        elif publication.channel == EVERYONE and self._everyone is not None:
+            self._statistics.publications += 1
+            self._everyone.deliver(publication)
 
     async def acquire(self, channel: str, namespace: Namespace) -> Feed:
         """Take hold of a channel's feed; when this returns, the broker delivers it here.
@@ -56,38 +64,48 @@ class Feeds:
         """
         feed = self._feeds.get(channel)
         if feed is None:
-            feed = self._feeds[channel] = Feed(channel, namespace, self._overflown)
-            self._changing[channel] = asyncio.Lock()
+            feed = self._feeds[channel] = Feed(channel, namespace, self._turn)
         feed.holders += 1
-        try:
-            async with self._changing[channel]:
-                if channel not in self._listening:
-                    await self._broker.subscribe(channel)
-                    self._listening.add(channel)
-        except BaseException:
-            self.release(feed)
-            raise
+        if not feed.listening:
+            try:
+                async with self._change(channel):
+                    if not feed.listening:
+                        await self._broker.subscribe(channel)
+                        feed.listening = True
+            except BaseException:
+                self.release(feed)
+                raise
         return feed
 
     def release(self, feed: Feed) -> None:
         """Let go of a feed; the last one to do so ends the broker's subscription."""
         feed.holders -= 1
         if not feed.holders:
-            self._background.start(self._retire(feed))
+            self._background.start(self._retire(feed))  # whoever leaves may come back in this turn
 
     async def _retire(self, feed: Feed) -> None:
         if self._feeds.get(feed.name) is not feed:
             return  # somebody came and left again before this began, and it was retired for them
-        # One change at a time for each channel: a subscribe that overtook an unsubscribe would leave it deaf.
-        async with self._changing[feed.name]:
+        async with self._change(feed.name):
             if feed.holders or self._feeds.get(feed.name) is not feed:
                 return
-            if feed.name in self._listening:
-                self._listening.discard(feed.name)
+            if feed.listening:
+                feed.listening = False
                 feed.forget_position()
                 await self._broker.unsubscribe(feed.name)
-            if not feed.holders:  # whoever took hold meanwhile waits for the lock, and subscribes again
-                del self._feeds[feed.name], self._changing[feed.name]
+            if not feed.holders:  # whoever took hold meanwhile waits for this change, and subscribes again
+                del self._feeds[feed.name]
+
+    @asynccontextmanager
+    async def _change(self, channel: str) -> AsyncIterator[None]:
+        """Change one channel's subscription at a time: a subscribe that overtook an unsubscribe would leave it deaf."""
+        while (changing := self._changing.get(channel)) is not None:
+            await asyncio.wait([changing])
+        self._changing[channel] = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            self._changing.pop(channel).set_result(None)
 
     def __len__(self) -> int:
         return len(self._feeds)

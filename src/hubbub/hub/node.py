@@ -15,6 +15,7 @@ from hubbub.hub.broker import Broker
 from hubbub.hub.catch_up import SLOW, CatchUp
 from hubbub.hub.connections import Connections
 from hubbub.hub.dispatch import Authenticator, Dispatcher
+from hubbub.hub.everyone import Everyone
 from hubbub.hub.feeds import Feeds
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import Limits, Timing, TokenBucket
@@ -25,6 +26,7 @@ from hubbub.hub.publishing import Publisher
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
 from hubbub.hub.subscriptions import Subscriptions
+from hubbub.hub.turn import Turn
 from hubbub.hub.wheel import Wheel
 
 logger = logging.getLogger(__name__)
@@ -66,12 +68,12 @@ class Node:
         self.background = Background()
         self.wheel = Wheel(clock)
         self._presence = presence
-        self._slow: dict[Session, asyncio.Event] = {}
         self.publisher = Publisher(broker, namespaces, clock)
         self.attendance = Attendance(
             presence, self.publisher, namespaces, clock, self.wheel, self.background, timing
         )
-        self.feeds = Feeds(broker, self.background, self.statistics, self._overflow)
+        self.turn = Turn(call_soon, self._overflow, self.statistics)
+        self.feeds = Feeds(broker, self.background, self.statistics, self.turn)
         self.subscriptions = Subscriptions(
             broker, self.feeds, self.attendance, namespaces, self.statistics, limits.subscriptions
         )
@@ -86,9 +88,7 @@ class Node:
             self.background,
             timing,
         )
-        self.catch_up = CatchUp(
-            broker, self.background, self.statistics, self.connections.close, self._caught_up
-        )
+        self.catch_up = CatchUp(broker, self.background, self.statistics, self.connections.close)
         self.dispatcher = Dispatcher(
             broker,
             self.connections,
@@ -110,15 +110,10 @@ class Node:
         bucket = TokenBucket(self.limits.message_rate, self.clock)
         return Session(identity, encoding, outlet, bucket, self.catch_up, room)
 
-    async def until_ready(self, session: Session) -> None:
-        """Wait while a session is slow: its commands are not read meanwhile."""
-        if session.slow and not session.closed:
-            await self._slow.setdefault(session, asyncio.Event()).wait()
-
     def end(self, session: Session, *, clean: bool) -> None:
         """Clean up after a session in a task of the node's own, which no cancelled connection can skip."""
         session.detach()
-        self.background.start(self.connections.ended(session, clean=clean))
+        self.background.begin(self.connections.ended(session, clean=clean))
 
     async def __aenter__(self) -> Self:
         for namespace in self.namespaces:
@@ -126,6 +121,7 @@ class Node:
         await self._exit.enter_async_context(self.broker)
         await self._exit.enter_async_context(self._presence)
         await self._exit.enter_async_context(self.background)
+        await self.feeds.listen(Everyone(self.connections, self.turn, self.statistics))
         self._every(SWEEP, "sweep", self.attendance.sweep)
         turner = asyncio.create_task(self._turn_wheel(), name="hubbub wheel")
         self._exit.push_async_callback(self._stop, turner)
@@ -178,7 +174,7 @@ class Node:
     def _overflow(self, session: Session) -> None:
         self.connections.close(session, CloseCode.SLOW_CONSUMER, SLOW)
 
-    def _caught_up(self, session: Session) -> None:
-        waiting = self._slow.pop(session, None)
-        if waiting is not None:
-            waiting.set()
+
+def call_soon(callback: Callable[[], None]) -> None:
+    """Call back when everything that has arrived in this turn of the event loop was read."""
+    asyncio.get_running_loop().call_soon(callback)

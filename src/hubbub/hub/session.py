@@ -27,10 +27,6 @@ class Owner(Protocol):
         """Bring a session up to date that can write again."""
         ...
 
-    def detached(self, session: "Session") -> None:
-        """Let go on whoever waits for a session, because it receives nothing more."""
-        ...
-
 
 class Session:
     """A connection's identity, subscriptions and pace.
@@ -56,7 +52,6 @@ class Session:
         "identity",
         "outlet",
         "owner",
-        "progress",
         "room",
         "slow",
         "subscriptions",
@@ -87,8 +82,6 @@ class Session:
         """Whether its outlet cannot take more at the moment."""
         self.slow = False
         """Whether it is congested or being brought up to date; its commands are not read meanwhile."""
-        self.progress = 0
-        """The outlet's progress at the last heartbeat."""
         self.expiry: Timer | None = None
         self.heartbeat: Timer | None = None
         outlet.attach(self)
@@ -140,7 +133,7 @@ class Session:
                 timer.cancel()
         for subscription in self.subscriptions.values():
             subscription.feed.remove(subscription)
-        self.owner.detached(self)
+        self.outlet.proceed()  # so that the peer's answer to the Close is read
 
 
 def uuid7() -> uuid.UUID:

@@ -29,6 +29,8 @@ class Statistics:
     """Times a slow session was brought up to date from the streams."""
     gaps: dict[str, int] = field(default_factory=dict)
     """Publications that a slow session will not get, by the namespace's overflow policy."""
+    outlet: str | None = None
+    """How the bytes of the last connection leave: ``direct``, written to its socket, or ``queued``, through ASGI."""
     failures: int = 0
     """Commands that failed unexpectedly: a fault of a hook, or of the server."""
 

@@ -12,7 +12,7 @@ from hubbub.hub.commands import Subscribe as SubscribeCommand
 from hubbub.hub.fanout import Subscription
 from hubbub.hub.feeds import Feeds
 from hubbub.hub.identity import Identity
-from hubbub.hub.namespaces import NO_HISTORY, Namespace, Namespaces, Subscribe
+from hubbub.hub.namespaces import Namespace, Namespaces, Subscribe
 from hubbub.hub.presence import Roster
 from hubbub.hub.publications import Position
 from hubbub.hub.recovery import recovered, visible
@@ -27,9 +27,6 @@ LOST = UnsubscribeCode.INSUFFICIENT_STATE
 
 Answer = Callable[[Reading, Roster | None], Reply]
 """Makes the reply that precedes everything of a channel."""
-
-EVERYONE_NAMESPACE = Namespace("everyone", history=NO_HISTORY)
-"""The policy of the channel that every session is on."""
 
 
 class Subscriptions:
@@ -104,7 +101,7 @@ class Subscriptions:
         channel: str,
         namespace: Namespace,
         since: Position | None,
-        answer: Answer | None,
+        answer: Answer,
     ) -> Subscription:
         """Read a stream and go live on it in one step; `answer` is sent in between."""
         known = session.subscriptions.get(channel)
@@ -130,8 +127,7 @@ class Subscriptions:
                     session.send(Unsubscribed(channel=channel, code=LOST, reason="Subscribe again"))
             raise
         # Nothing waits from here to go_live, so that what was read and what comes live join up.
-        if answer is not None:
-            session.send(answer(reading, roster))
+        session.send(answer(reading, roster))
         subscription.position = reading.top
         feed.go_live(subscription)
         return subscription
@@ -143,7 +139,7 @@ class Subscriptions:
             NotSubscribed: it is not on it.
             Forbidden: it is the user's own channel, which a session keeps.
         """
-        if channel not in session.subscriptions or channel == EVERYONE:
+        if channel not in session.subscriptions:
             raise NotSubscribed(f"You are not on {channel!r}.")
         if channel == user_channel(session.user_id):
             raise Forbidden("A connection stays on its user's own channel.")
@@ -160,7 +156,7 @@ class Subscriptions:
     async def drop_all(self, session: Session, *, clean: bool) -> None:
         """Take a session off everything: deliveries end before anything is waited for."""
         session.detach()
-        channels = tuple(session.subscriptions)
+        channels = (*session.subscriptions, EVERYONE)
         for subscription in session.subscriptions.values():
             self._release(subscription)
         session.subscriptions.clear()
@@ -169,7 +165,7 @@ class Subscriptions:
     async def still_allowed(self, session: Session, channel: str) -> bool:
         """Ask the policy again, for an identity that was renewed; a hook that fails allows nothing."""
         subscription = session.subscriptions.get(channel)
-        if subscription is None or channel == EVERYONE or subscription.token_bound:
+        if subscription is None or subscription.token_bound:
             return True  # it may have ended while another channel was asked about
         parsed, namespace = self._namespaces.resolve(channel)
         try:
@@ -195,7 +191,7 @@ class Subscriptions:
 
 def own_channels(session: Session) -> int:
     """How many channels a session is on without having asked."""
-    return (EVERYONE in session.subscriptions) + (user_channel(session.user_id) in session.subscriptions)
+    return int(user_channel(session.user_id) in session.subscriptions)
 
 
 async def authorize(

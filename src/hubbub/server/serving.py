@@ -15,13 +15,13 @@ from hubbub import TokenIssuer
 from hubbub.server.app import create_app
 from hubbub.server.bounded_http import BoundedHTTP
 from hubbub.server.data_dir import announce, only_server
-from hubbub.server.keepalive import KeepaliveWebSocket
 from hubbub.server.listening import listen, raise_file_limit
 from hubbub.server.logs import configure_logs
 from hubbub.server.settings import Settings
 from hubbub.server.signing_keys import signing_keys
 from hubbub.server.tokens import issue_code, sign_in_link
 from hubbub.server.welcome import welcome
+from hubbub.uvicorn import DirectWebSocket
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def configuration(app: FastAPI, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=BoundedHTTP,
-        ws=KeepaliveWebSocket,
+        ws=DirectWebSocket,
         ws_max_size=settings.max_message_bytes or WHOLE_MESSAGE,
         ws_ping_interval=settings.heartbeat_interval,
         ws_ping_timeout=settings.heartbeat_interval,

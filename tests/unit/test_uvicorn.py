@@ -5,7 +5,7 @@ See `tests/integration/test_lost_connections.py` and `test_slow_receivers.py`.
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from hubbub.server.keepalive import KeepaliveWebSocket
+from hubbub.uvicorn import KeepaliveWebSocket
 
 
 def test_every_override_replaces_something_of_uvicorns():
