@@ -34,40 +34,28 @@ class Assembly:
         self.received = 0
         """Bytes that have arrived, as they were on the wire."""
 
-    def add(self, payload: bytes) -> None:
-        """Take a fragment.
+    def add(self, payload: bytes, *, final: bool) -> str | bytes | None:
+        """Take a fragment; return the message when it was the last.
 
         Raises:
-            ProtocolViolation: it makes the message too big, invalid UTF-8, or is broken deflate data.
+            ProtocolViolation: the message becomes too big (1009), or it is not UTF-8 or broken deflate data (1007).
         """
         if not payload:
             self._empty += 1
             if self._empty > MAX_EMPTY_FRAGMENTS:
                 raise ProtocolViolation(Violation.TOO_BIG, "Too many empty fragments")
-            return
         self.received += len(payload)
         if self._inflater is not None:
-            payload = self._inflater.add(payload, self._max_bytes - len(self._body))
-        self._extend(payload)
-
-    def finish(self) -> str | bytes:
-        """Return the message, after its last fragment.
-
-        Raises:
-            ProtocolViolation: it ends inside a character, or its deflate data is not complete.
-        """
-        if self._inflater is not None:
-            self._extend(self._inflater.finish(self._max_bytes - len(self._body)))
-        if not self._is_text:
-            return bytes(self._body)
-        return decode_text(self._body)
-
-    def _extend(self, payload: bytes) -> None:
+            payload = self._inflater.add(payload, self._max_bytes - len(self._body), final=final)
         self._body += payload
-        if self._is_text:
-            try:
-                # From the start of the character that the fragment before may have left open.
-                _, decoded = utf_8_decode(self._body[self._valid :], "strict", False)
-            except UnicodeDecodeError:
-                raise not_utf8() from None
-            self._valid += decoded
+        if not self._is_text:
+            return bytes(self._body) if final else None
+        if final:
+            return decode_text(self._body)
+        try:
+            # From the first byte of a character that was left open.
+            _, decoded = utf_8_decode(self._body[self._valid :], "strict", False)
+        except UnicodeDecodeError:
+            raise not_utf8() from None
+        self._valid += decoded
+        return None

@@ -12,40 +12,33 @@ OPCODE = 0x0F
 CONTROL = 0x08
 """In the first byte: a Close, a Ping or a Pong, not a part of a message."""
 MASKED = 0x80
-"""In the second byte: set in every frame of a client."""
+"""In the second byte: set in every frame of a client. The rest is the length, or 126 or 127 in the place of one."""
 
 _RESERVED = 0x70
-_LENGTH = 0x7F
+_OPCODES = frozenset(Opcode)
+_LONGEST_CONTROL = MASKED | MAX_CONTROL_PAYLOAD
 
 
-def check_start(first: int, second: int, *, in_message: bool, inflate: bool) -> None:
+def check_start(first: int, second: int, in_message: bool, inflate: bool) -> None:
     """Check the two bytes that every frame begins with.
 
     Args:
         first: final bit, three reserved bits, opcode.
-        second: mask bit, length or what stands for it.
-        in_message: whether a fragmented message is not complete yet.
+        second: mask bit and length.
+        in_message: whether fragments of a message have arrived, but not its last.
         inflate: whether messages may be compressed.
 
     Raises:
         ProtocolViolation: with the code 1002.
     """
-    opcode = first & OPCODE
-    reserved = first & _RESERVED
-    if reserved and not (reserved == RSV1 and inflate and opcode in {Opcode.TEXT, Opcode.BINARY}):
-        # RFC 7692 section 6.1: on a control frame or a later fragment RSV1 must not be set either.
-        raise _error("Reserved bits are set")
-    if opcode & CONTROL:
-        _check_control(first, second)
-    elif opcode > Opcode.BINARY:
-        raise _error("Opcode is reserved")
-    elif opcode == Opcode.CONTINUATION and not in_message:
-        raise _error("There is nothing to continue")
-    elif opcode != Opcode.CONTINUATION and in_message:
-        raise _error("A message began inside another")
-    if not second & MASKED:
+    wrong = _WRONG[in_message, inflate][first]
+    if wrong is not None:
+        raise _error(wrong)
+    if second < MASKED:
         # Section 5.1: "The server MUST close the connection upon receiving a frame that is not masked."
         raise _error("Frame is not masked")
+    if second > _LONGEST_CONTROL and first & CONTROL:
+        raise _error("Control frame is too long")
 
 
 def extended_length(field: bytes) -> int:
@@ -66,13 +59,28 @@ def extended_length(field: bytes) -> int:
     return length
 
 
-def _check_control(first: int, second: int) -> None:
-    if first & OPCODE > Opcode.PONG:
-        raise _error("Opcode is reserved")
-    if not first & FINAL:
-        raise _error("Control frame is fragmented")
-    if second & _LENGTH > MAX_CONTROL_PAYLOAD:
-        raise _error("Control frame is too long")
+def _what_is_wrong(first: int, in_message: bool, inflate: bool) -> str | None:
+    opcode = first & OPCODE
+    if opcode not in _OPCODES:
+        return "Opcode is reserved"
+    # RFC 7692 section 6.1: RSV1 stands on the first fragment of a message, on no other and on no control frame.
+    compressible = opcode in {Opcode.TEXT, Opcode.BINARY}
+    if first & _RESERVED and not (first & _RESERVED == RSV1 and compressible and inflate):
+        return "Reserved bits are set"
+    if opcode & CONTROL:
+        return None if first & FINAL else "Control frame is fragmented"
+    if opcode == Opcode.CONTINUATION:
+        return None if in_message else "There is nothing to continue"
+    return "A message began inside another" if in_message else None
+
+
+# Looked up, because working it out takes as long as all the rest of reading a frame.
+_WRONG = {
+    (in_message, inflate): tuple(_what_is_wrong(first, in_message, inflate) for first in range(256))
+    for in_message in (False, True)
+    for inflate in (False, True)
+}
+"""What is wrong with each first byte."""
 
 
 def _error(reason: str) -> ProtocolViolation:

@@ -7,7 +7,7 @@ as the bytes allow: a frame's header before its payload has arrived, each fragme
 import sys
 
 from hubbub.websocket.assembly import Assembly
-from hubbub.websocket.deflate import inflate
+from hubbub.websocket.deflate import Inflater
 from hubbub.websocket.frames import Opcode
 from hubbub.websocket.headers import CONTROL, FINAL, MASKED, OPCODE, RSV1, check_start, extended_length
 from hubbub.websocket.masking import unmask
@@ -24,23 +24,32 @@ from hubbub.websocket.messages import (
 
 _from_bytes = int.from_bytes
 
-_USUAL = FINAL | Opcode.TEXT
+_TEXT = int(Opcode.TEXT)  # a member of an enumeration takes longer to look up
+_USUAL = FINAL | _TEXT
 """The first byte of most frames: a whole text message, not compressed."""
 _NEVER = -1
 _SHORT = 125
 """Payloads up to this have their length in the header's second byte."""
 
-# The quick way for such a frame takes all of it, header and all, as one little-endian integer: two bytes, four of the
-# key, the payload. The key, left in its place, times a number with a one in every fourth byte is the mask of the
-# payload (and of the key itself), up to three bytes too long.
+_HEADER = 6
+"""Bytes before the payload of such a frame: two, and four of the key."""
+
+# The quick way for a short frame takes all of it, header and all, as one little-endian integer. The key, left in its
+# place, times a number with a one in every fourth byte is the mask of the payload (and of the key itself), up to three
+# bytes too long.
 _KEY = 0xFFFFFFFF_0000
-_SPREAD = tuple(
-    sum(1 << 32 * word for word in range((second - MASKED + 3) // 4 + 1))
-    if MASKED <= second <= MASKED | _SHORT
-    else 0
-    for second in range(256)
+
+
+def _quick_way(length: int) -> tuple[int, int, int, slice]:
+    """Work out for a payload's length: the frame's, that number, bytes for the result, where in it the payload is."""
+    end = _HEADER + length
+    return end, sum(1 << 32 * word for word in range((length + 3) // 4 + 1)), end + 3, slice(_HEADER, end)
+
+
+_QUICK = tuple(
+    _quick_way(second - MASKED) if MASKED <= second <= MASKED | _SHORT else None for second in range(256)
 )
-"""That number for each second byte; 0 where the frame is not masked or not short."""
+"""By the second byte; None where the frame is not masked or not short."""
 
 
 class FrameReader:
@@ -101,13 +110,12 @@ class FrameReader:
             return None if self._partial is None else self._look_again()
         at = self._at
         try:
-            second = data[at + 1]
-            spread = _SPREAD[second]
-            if spread and data[at] == self._usual:
-                end = at + second - 122  # without MASKED, with six bytes of header
-                size = len(data)
-                if end <= size:
-                    if end < size:
+            quick = _QUICK[data[at + 1]]
+            if quick is not None and data[at] == self._usual:
+                length, spread, size, payload = quick
+                end = at + length
+                if end <= len(data):
+                    if end < len(data):
                         self._at = end
                         data = data[at:end]
                     else:
@@ -117,7 +125,7 @@ class FrameReader:
                             data = data[at:]
                     masked = _from_bytes(data, "little")
                     plain = masked ^ (masked & _KEY) * spread
-                    return plain.to_bytes(second - 119, "little")[6 : second - 122].decode()
+                    return plain.to_bytes(size, "little")[payload].decode()
         except IndexError:  # there is only one byte
             pass
         except UnicodeDecodeError:
@@ -173,7 +181,8 @@ class FrameReader:
             self._wait_for(2)
             return None
         first, second = data[at], data[at + 1]
-        check_start(first, second, in_message=self._assembly is not None, inflate=self._inflate)
+        assembly = self._assembly
+        check_start(first, second, assembly is not None, self._inflate)
         length = second - MASKED
         key_at = at + 2
         if length > _SHORT:
@@ -182,7 +191,8 @@ class FrameReader:
                 self._wait_for(key_at - at)
                 return None
             length = extended_length(data[at + 2 : key_at])
-        if not first & CONTROL and length > self._room():
+        room = self._max_bytes if assembly is None else self._max_bytes - assembly.received
+        if length > room and not first & CONTROL:
             raise ProtocolViolation(Violation.TOO_BIG, "Message is too big")
         payload_at = key_at + 4
         end = payload_at + length
@@ -199,29 +209,25 @@ class FrameReader:
     def _wait_for(self, needed: int) -> None:
         self._partial = self._keep(needed)
 
-    def _room(self) -> int:
-        """Count the bytes that may still arrive for the message."""
-        return self._max_bytes - (0 if self._assembly is None else self._assembly.received)
-
     def _take(self, first: int, payload: bytes) -> Message | None:
         if first & CONTROL:
             return self._take_control(first & OPCODE, payload)
         assembly = self._assembly
         if assembly is None:
-            is_text = first & OPCODE == Opcode.TEXT
+            is_text = first & OPCODE == _TEXT
             is_compressed = bool(first & RSV1)
             if first & FINAL:
-                plain = inflate(payload, self._max_bytes) if is_compressed else payload
+                plain = Inflater().add(payload, self._max_bytes, final=True) if is_compressed else payload
                 return decode_text(plain) if is_text else plain
             assembly = Assembly(self._max_bytes, is_text=is_text, is_compressed=is_compressed)
             self._assembly = assembly
             self._usual = _NEVER
-        assembly.add(payload)
-        if not first & FINAL:
-            return None
-        self._assembly = None
-        self._expect_message()
-        return assembly.finish()
+        final = first & FINAL != 0
+        message = assembly.add(payload, final=final)
+        if final:
+            self._assembly = None
+            self._expect_message()
+        return message
 
     def _take_control(self, opcode: int, payload: bytes) -> Message:
         if opcode == Opcode.PING:
