@@ -10,6 +10,7 @@ from hubbub.brokers.memory import MemoryBroker
 from hubbub.codes import CloseCode, ErrorCode, UnsubscribeCode
 from hubbub.endpoints.facade import Hub
 from hubbub.endpoints.namespace import NamespaceHandle
+from hubbub.endpoints.sockets_first import SocketsFirst
 from hubbub.exceptions import (
     AuthenticationUnavailable,
     ConfigurationError,
@@ -66,6 +67,7 @@ __all__ = [
     "RedactingFilter",
     "Refusal",
     "Roster",
+    "SocketsFirst",
     "Subscribe",
     "TokenExpired",
     "TokenIssuer",

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 
+from websockets.exceptions import NegotiationError
 from websockets.extensions.base import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.headers import build_extension, parse_extension
 
 SERVER_WINDOW_BITS = 12
 """How far back a client has to look, as a power of two: 4 KiB. Nearly every client agrees to what is asked for, so
@@ -37,3 +39,32 @@ def agreed_window_bits(extensions: Iterable[Extension]) -> int | None:
         if isinstance(extension, PerMessageDeflate):
             return extension.local_max_window_bits
     return None
+
+
+EXTENSIONS = (deflate_factory(),)
+"""What is agreed to where nothing else is configured."""
+
+
+def negotiate(offers: Iterable[str]) -> tuple[str | None, int | None]:
+    """Answer the offers of a client.
+
+    Args:
+        offers: the values of its `Sec-WebSocket-Extensions` headers.
+
+    Returns:
+        The value of the answer's header, and the server's window; `None` twice where nothing is agreed on.
+
+    Raises:
+        InvalidHandshake: an offer cannot be read.
+    """
+    for offer in offers:
+        for name, parameters in parse_extension(offer):
+            for factory in EXTENSIONS:
+                if factory.name != name:
+                    continue
+                try:
+                    answer, extension = factory.process_request_params(parameters, [])
+                except NegotiationError:
+                    continue
+                return build_extension([(name, answer)]), agreed_window_bits([extension])
+    return None, None

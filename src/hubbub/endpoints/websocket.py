@@ -24,7 +24,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 SOCKET = "hubbub.socket"
-"""The key among a scope's extensions under which a web server offers to hand its socket over."""
+"""The key among a scope's extensions of a web server's offer to accept a connection and hand its socket over: a
+callable that takes what makes the link, and the subprotocol."""
 
 
 class Encodings:
@@ -76,16 +77,15 @@ class WebSocketEndpoint:
             node.statistics.count(node.statistics.refused_connections, error.code.value)
             await send({"type": "websocket.close", "code": CloseCode.FORBIDDEN, "reason": error.message})
             return
-        await send({"type": "websocket.accept", "subprotocol": selected_subprotocol(scope["subprotocols"])})
-        # From the handshake to here nothing waits, so that no byte of the client was read by anybody else.
+        subprotocol, join = selected_subprotocol(scope["subprotocols"]), self._auto_join(scope)
         offer = (scope.get("extensions") or {}).get(SOCKET)
-        link = None if offer is None else offer(self._link)
-        join = self._auto_join(scope)
+        link = None if offer is None else offer(self._link, subprotocol)
         if link is not None:
             node.statistics.outlet = "direct"
             await self._admission.admit(node, link, scope, join)
         else:
             node.statistics.outlet = "queued"
+            await send({"type": "websocket.accept", "subprotocol": subprotocol})
             connection = Connection(node, self._encodings.queued, self._writers, receive, send)
             await connection.run(self._admission, scope, join)
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from hubbub import Hub, Limits, TokenIssuer, __version__
+from hubbub import Hub, Limits, SocketsFirst, TokenIssuer, __version__
 from hubbub.server.bodies import BodyLimit, body_limit
 from hubbub.server.channels import channel_routes
 from hubbub.server.console_page import console_routes
@@ -24,12 +24,15 @@ from hubbub.server.users import user_routes
 API = "/api/v1"
 
 
-def create_app(settings: Settings, keys: SigningKeys | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, keys: SigningKeys | None = None, *, outlet: str = "unknown until somebody connects"
+) -> FastAPI:
     """Build the server that the settings describe; nothing runs before its lifespan is entered.
 
     Args:
         settings: what it shall be.
         keys: what signs tokens; `None` for the keys that the settings name.
+        outlet: how bytes will leave: ``direct`` or ``queued``; told by ``/readyz``.
 
     Raises:
         ConfigurationError: settings or namespaces that cannot work.
@@ -50,11 +53,12 @@ def create_app(settings: Settings, keys: SigningKeys | None = None) -> FastAPI:
     add_problems(app)
     app.add_middleware(BodyLimit, limit=body_limit(namespaces.values()))
     add_cors(app, settings.allowed_origins)
+    app.add_middleware(SocketsFirst, hub=hub)
     own_pages = Depends(page_check(settings.allowed_origins))
     app.include_router(sign_in_routes(codes, secure=secure), prefix=API, dependencies=[own_pages])
     for routes in (hub.api, me_routes(hub), channel_routes(hub), user_routes(hub)):
         app.include_router(routes, prefix=API, dependencies=[Depends(bearer())])
-    app.include_router(health_routes(hub))
+    app.include_router(health_routes(hub, outlet))
     app.include_router(metrics_routes(hub))
     app.include_router(console_routes())
     app.include_router(hub.router)

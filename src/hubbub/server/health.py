@@ -7,9 +7,6 @@ from pydantic import BaseModel
 
 from hubbub import Hub
 
-OUTLET = "queued"
-"""How bytes leave: through the ASGI server's `send`."""
-
 
 class Readiness(BaseModel):
     """What load balancers ask for."""
@@ -19,8 +16,13 @@ class Readiness(BaseModel):
     outlet: str
 
 
-def health_routes(hub: Hub) -> APIRouter:
-    """Serve the state of a hub."""
+def health_routes(hub: Hub, outlet: str) -> APIRouter:
+    """Serve the state of a hub.
+
+    Args:
+        hub: whose.
+        outlet: how bytes leave, as far as is known before the first connection shows it.
+    """
     router = APIRouter(tags=["operations"])
 
     @router.head("/healthz", include_in_schema=False)
@@ -36,6 +38,7 @@ def health_routes(hub: Hub) -> APIRouter:
         parts = {"broker": "ok" if hub.is_running else "not running"}
         ready = all(state == "ok" for state in parts.values())
         response.status_code = 200 if ready else 503
-        return Readiness(status="ready" if ready else "not ready", parts=parts, outlet=OUTLET)
+        seen = hub.statistics.outlet if hub.is_running else None
+        return Readiness(status="ready" if ready else "not ready", parts=parts, outlet=seen or outlet)
 
     return router

@@ -146,6 +146,9 @@ class Settings(BaseSettings):
     max_message_bytes: NonNegativeInt = Field(
         65_536, description="Largest message from a client; `0`: no limit."
     )
+    compression: bool = Field(
+        True, description="Whether messages are compressed for clients that can (permessage-deflate)."
+    )
     max_subscriptions: NonNegativeInt = Field(
         128, description="Channels that one connection may be on; `0`: no limit."
     )

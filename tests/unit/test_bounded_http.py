@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+from hubbub.server.bounded_http import HEAD_BYTES, LINE_BYTES, LINES
 
 from hubbub.server import bounded_http
 from hubbub.server.app import create_app
-from hubbub.server.bounded_http import HEAD_BYTES, LINE_BYTES, LINES
 from hubbub.server.listening import listen
 from hubbub.server.serving import Server, configuration
 from hubbub.server.settings import Settings

@@ -94,14 +94,6 @@ class BoundedHTTP(HttpToolsProtocol):
         self._part = Part.NOTHING
         super().on_message_complete()
 
-    def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over, and let go of the parser: it and this object hold each other.
-
-        Until the collector came by, that would be several KiB for each connection.
-        """
-        super().handle_websocket_upgrade()
-        del self.parser
-
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be read, with 431 (RFC 6585 section 5) where its size is the reason."""
         if not self._too_large:
