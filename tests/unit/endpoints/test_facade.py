@@ -319,5 +319,5 @@ class TestReading:
             rooms(application)
             assert (application.hub.connections, application.hub.channels) == (0, 0)
             await application.member("ada", "a")
-            assert (application.hub.connections, application.hub.channels) == (1, 3)
+            assert (application.hub.connections, application.hub.channels) == (1, 2)
             assert application.hub.statistics.connections == 1

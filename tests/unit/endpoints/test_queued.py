@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 from hubbub.dialects.plain import PlainJSON
-from hubbub.endpoints.queued import MEMO, QueuedOutlet, TextEncoding, TextFrame, Writers
-from hubbub.hub.commands import Ping
-from hubbub.hub.publications import Draft, Publication
+from hubbub.endpoints.queued import QueuedOutlet, TextEncoding, TextFrame, Writers
+from hubbub.hub.outlet import Pulse
 from hubbub.hub.replies import Done, PingSent
-from hubbub.types import Epoch
 
 
 async def turns(number: int = 10) -> None:
@@ -59,7 +57,7 @@ class Listener:
 
 
 def frame(text: str) -> TextFrame:
-    return TextFrame(text.encode())
+    return TextEncoding(PlainJSON()).frame(text.encode())
 
 
 @pytest.fixture
@@ -100,7 +98,7 @@ class TestWriting:
 
     async def test_a_frame_is_as_long_as_its_bytes(self):
         assert len(frame("ü€")) == 5
-        assert frame("ü€").message == {"type": "websocket.send", "text": "ü€"}
+        assert frame("ü€").messages == ({"type": "websocket.send", "text": "ü€"},)
 
     async def test_progress_rises_only_when_something_has_left(self, outlet, peer):
         peer.open.clear()
@@ -301,6 +299,12 @@ class TestWriters:
         await turns()
         assert peer.took == ["a", "b", "c"]
 
+    async def test_a_joined_frame_leaves_as_its_messages(self, outlet, peer):
+        outlet.write(TextEncoding(PlainJSON()).join([frame("a"), frame("b")]))
+        await turns()
+        assert peer.took == ["a", "b"]
+        assert (outlet.pending, outlet.progress) == (0, 2)
+
     async def test_the_end_of_a_connection_ends_its_writer(self, outlet, writers):
         outlet.write(frame("a"))
         await turns()
@@ -311,27 +315,52 @@ class TestWriters:
         assert len(writers) == 0
 
 
+class TestPulse:
+    async def test_one_that_takes_nothing_while_something_waits_is_stuck(self, outlet, peer):
+        assert outlet.pulse() is Pulse.WELL
+        peer.open.clear()
+        outlet.write(frame("a"))
+        outlet.write(frame("b"))
+        await turns()
+        assert outlet.pulse() is Pulse.STUCK
+        peer.open.set()
+        await turns()
+        peer.open.clear()
+        outlet.write(frame("c"))
+        assert outlet.pulse() is Pulse.WELL
+        assert outlet.pulse() is Pulse.STUCK
+
+    async def test_one_that_has_taken_everything_is_well(self, outlet):
+        outlet.write(frame("a"))
+        await turns()
+        assert [outlet.pulse() for _ in range(3)] == [Pulse.WELL] * 3
+
+
+class TestProceeding:
+    async def test_the_reader_waits_until_it_may_go_on(self, outlet):
+        waiting = asyncio.ensure_future(outlet.until_proceeding())
+        await turns()
+        assert not waiting.done()
+        outlet.proceed()
+        await waiting
+        outlet.proceed()
+
+    async def test_a_reader_that_was_cancelled_is_not_woken(self, outlet):
+        waiting = asyncio.ensure_future(outlet.until_proceeding())
+        await turns()
+        waiting.cancel()
+        await turns()
+        outlet.proceed()
+        assert waiting.cancelled()
+
+
 class TestEncoding:
-    def publication(self, number: int) -> Publication:
-        return Publication.placed(
-            Draft("room:a", "e", str(number).encode(), str(number), 0.0), Epoch("e"), number + 1
-        )
-
-    def test_a_publication_is_encoded_once_for_all(self):
+    def test_one_message_a_frame(self):
         encoding = TextEncoding(PlainJSON())
-        assert encoding.publication(self.publication(1)) is encoding.publication(self.publication(1))
-
-    def test_as_many_are_remembered_as_it_says(self):
-        encoding = TextEncoding(PlainJSON())
-        frames = [encoding.publication(self.publication(number)) for number in range(MEMO + 1)]
-        assert len(encoding._memo) == MEMO
-        assert encoding.publication(self.publication(MEMO)) is frames[-1]
-        again = encoding.publication(self.publication(0))
-        assert again is not frames[0]
-        assert again.message == frames[0].message
-
-    def test_replies_and_commands(self):
-        encoding = TextEncoding(PlainJSON())
-        assert encoding.reply(PingSent()).message == {"type": "websocket.send", "text": '{"type":"ping"}'}
+        assert encoding.reply(PingSent()).messages == ({"type": "websocket.send", "text": '{"type":"ping"}'},)
         assert len(encoding.reply(Done(ref="ü"))) == len('{"type":"ack","ref":"ü"}'.encode())
-        assert encoding.decode('{"type":"ping"}') == encoding.decode(b'{"type":"ping"}') == Ping()
+
+    def test_several_are_joined_and_sent_one_by_one(self):
+        joined = TextEncoding(PlainJSON()).join([frame("a"), frame("ü")])
+        assert [message["text"] for message in joined.messages] == ["a", "ü"]
+        assert len(joined) == 3

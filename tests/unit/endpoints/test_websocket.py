@@ -289,6 +289,7 @@ class TestTheEnd:
             ada.stall()
             for _ in range(20):
                 await application.hub.publish("room:a", "message", {"content": "x" * 10_000})
+                application.node.turn.end()
             assert application.hub.statistics.closes == {4008: 1}
             await application.pass_time(1.2)
             await application.gone(ada)

@@ -18,7 +18,7 @@ from hubbub.hub.identity import Identity
 from hubbub.hub.limits import Limits, Timing
 from hubbub.hub.namespaces import Namespace, Namespaces, Publish, Subscribe
 from hubbub.hub.node import Node
-from hubbub.hub.outlet import Listener
+from hubbub.hub.outlet import Listener, Pulse
 from hubbub.hub.publications import Draft, Position, Publication
 from hubbub.hub.session import Session
 from hubbub.testing import FakeClock
@@ -178,6 +178,11 @@ class PacedOutlet:
         self.closed_with: tuple[int, str] | None = None
         self.aborted = False
         self.progress = 0
+        self.health = Pulse.WELL
+        self.proceeded = 0
+        """How often it was said that commands may be read."""
+        self.written_through = 0
+        self._last_progress = 0
         self._room = math.inf
         self._congested = False
         self._listener: Listener | None = None
@@ -215,15 +220,23 @@ class PacedOutlet:
     def abort(self) -> None:
         self.aborted = True
 
-    @property
-    def pending(self) -> int:
-        return sum(len(frame) for frame in self.queue)
+    def write_through(self, frame: TextFrame) -> None:
+        self.written_through += 1
+        self.write(frame)
+
+    def proceed(self) -> None:
+        self.proceeded += 1
+
+    def pulse(self) -> Pulse:
+        stuck = bool(self.queue) and self.progress == self._last_progress
+        self._last_progress = self.progress
+        return Pulse.STUCK if stuck else self.health
 
     def _flush(self) -> None:
         while self.queue and self._room > 0:
             self._room -= 1
             self.progress += 1
-            self.sent.append(json.loads(self.queue.popleft().message["text"]))
+            self.sent += [json.loads(message["text"]) for message in self.queue.popleft().messages]
 
 
 class Guest:
@@ -238,6 +251,7 @@ class Guest:
     async def ask(self, kind: str, /, **fields: Any) -> list[Any]:
         """Send a message, and return everything that came since the last look."""
         await self._node.dispatcher.handle(self.session, json.dumps({"type": kind, **fields}))
+        self._node.turn.end()
         return self.news()
 
     async def join(self, room: str, **fields: Any) -> Any:
@@ -245,7 +259,8 @@ class Guest:
         return one(await self.ask("join_room", room_id=room, **fields), "joined")
 
     def news(self) -> list[Any]:
-        """Return what came since the last look."""
+        """Return what came since the last look, to the end of this turn of the event loop."""
+        self._node.turn.end()
         news = self.outlet.sent[self._read :]
         self._read = len(self.outlet.sent)
         return news
@@ -307,7 +322,9 @@ class Stage:
 
     async def say(self, channel: str, content: Any, *, exclude: Collection[str] = ()) -> Position:
         """Publish a message as the server."""
-        return await self.node.publisher.publish(channel, "message", {"content": content}, exclude=exclude)
+        position = await self.node.publisher.publish(channel, "message", {"content": content}, exclude=exclude)
+        self.node.turn.end()
+        return position
 
     def start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         """Run something beside the test, which must end before the stage does."""
@@ -319,6 +336,7 @@ class Stage:
         """Wait for the node's own tasks."""
         async with asyncio.timeout(DEADLINE):
             await self.node.background.settle()
+        self.node.turn.end()
 
     async def pass_time(self, seconds: float) -> None:
         """Let time pass, and everything happen that is due then."""

@@ -8,10 +8,11 @@ from stage import Guest, Stage, one, quiet, room, types
 
 from hubbub.codes import CloseCode, UnsubscribeCode
 from hubbub.exceptions import Forbidden, LimitExceeded, SessionClosed, UnknownChannel
-from hubbub.hub.channels import Channel
+from hubbub.hub.channels import EVERYONE, Channel
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import ConnectionsPolicy, Limits
 from hubbub.hub.namespaces import Namespace, Namespaces, Publish, Subscribe
+from hubbub.hub.presence import Change, Lease
 from hubbub.types import UserId
 
 ROOM = "room:a"
@@ -29,11 +30,11 @@ def assert_empty(stage: Stage) -> None:
     )
     assert node.connections._by_user == {}
     assert node.connections._waiting == 0
-    assert (node.feeds._listening, node.feeds._changing, node.feeds._overflown) == (set(), {}, [])
-    assert node._slow == {}
+    assert node.feeds._changing == {}
+    assert (node.turn._feeds, node.turn._outlets, node.turn._overflown) == ([], [], [])
     assert node.catch_up._running == set()
     assert stage.presence._channels == {}
-    assert stage.broker._subscribed == set()
+    assert stage.broker._subscribed == {EVERYONE}
 
 
 class TestWelcome:
@@ -71,7 +72,6 @@ class TestWelcome:
             ada = stage.guest("ada")
             stage.broker.hold("read")
             opening = stage.start(stage.node.connections.open(ada.session))
-            (await stage.broker.held()).release()
             own = await stage.broker.held()
             await stage.node.publisher.publish("user:ada", "notification", 1)
             assert ada.news() == []
@@ -79,22 +79,53 @@ class TestWelcome:
             await opening
             assert types(ada.news()) == ["welcome", "notification"]
 
+    async def test_no_broadcast_precedes_it(self):
+        async with Stage() as stage:
+            guest = stage.guest("ada")
+            entering, go_on = asyncio.Event(), asyncio.Event()
+            enter = stage.presence.enter
+
+            async def slow(lease: Lease, ttl: float) -> Change:
+                entering.set()
+                await go_on.wait()
+                return await enter(lease, ttl)
+
+            stage.presence.enter = slow  # type: ignore[method-assign]
+            opening = stage.start(stage.node.connections.open(guest.session))
+            await entering.wait()
+            await stage.node.publisher.broadcast("news", 1)
+            assert guest.news() == []
+            go_on.set()
+            await opening
+            await stage.node.publisher.broadcast("news", 2)
+            assert types(guest.news())[:2] == ["welcome", "broadcast"]
+
     async def test_one_that_ends_meanwhile_is_not_welcomed(self):
-        for user in ("ada", ""):
-            async with Stage() as stage:
-                guest = stage.guest(user)
-                stage.broker.hold("read")
-                opening = stage.start(stage.node.connections.open(guest.session))
-                read = await stage.broker.held()
-                stage.node.connections.close(guest.session, CloseCode.FORBIDDEN, "away")
-                read.release()
-                stage.broker.let("read")
-                with pytest.raises(SessionClosed):
-                    await opening
-                await guest.leave()
-                assert guest.news() == []
-                assert_empty(stage)
-                stage._tasks.clear()
+        async with Stage() as stage:
+            guest = stage.guest("ada")
+            stage.broker.hold("read")
+            opening = stage.start(stage.node.connections.open(guest.session))
+            read = await stage.broker.held()
+            stage.node.connections.close(guest.session, CloseCode.FORBIDDEN, "away")
+            read.release()
+            stage.broker.let("read")
+            with pytest.raises(SessionClosed):
+                await opening
+            await guest.leave()
+            assert guest.news() == []
+            assert_empty(stage)
+            stage._tasks.clear()
+
+    async def test_a_visitor_who_has_left_is_not_welcomed(self):
+        # Nothing of a visitor waits, so it can only have been before.
+        async with Stage() as stage:
+            visitor = stage.guest("")
+            stage.node.connections.close(visitor.session, CloseCode.FORBIDDEN, "away")
+            with pytest.raises(SessionClosed):
+                await stage.node.connections.open(visitor.session)
+            await visitor.leave()
+            assert visitor.news() == []
+            assert_empty(stage)
 
     @pytest.mark.parametrize("user", ["a\nb", "x" * 300])
     async def test_a_user_whose_name_is_no_channel_is_refused_and_forgotten(self, user):
@@ -303,7 +334,7 @@ class TestRenewal:
                 "room:b",
                 "room:c",
             ]
-            assert set(ada.session.subscriptions) == {"", "user:ada"}
+            assert set(ada.session.subscriptions) == {"user:ada"}
 
     async def test_what_a_token_of_its_own_allowed_goes_on(self):
         async with Stage(quiet(subscribe=Subscribe.TOKEN)) as stage:
@@ -541,7 +572,7 @@ class TestTheEnd:
                 joining.cancel()
                 await asyncio.wait([joining])
                 stage.broker.let(method)
-            assert set(ada.session.subscriptions) == {"", "user:ada"}
+            assert set(ada.session.subscriptions) == {"user:ada"}
             await ada.leave(clean=False)
             await stage.pass_time(6)
             assert_empty(stage)
@@ -566,4 +597,4 @@ async def test_without_a_user_namespace_nobody_has_a_channel_of_their_own():
     assert isinstance(stage.node.namespaces, Namespaces)
     async with stage:
         ada: Any = await stage.enter("ada")
-        assert set(ada.session.subscriptions) == {""}
+        assert set(ada.session.subscriptions) == set()

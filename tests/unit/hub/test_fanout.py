@@ -312,7 +312,8 @@ async def test_a_feed_keeps_nothing_of_those_who_left():
         assert feed.holders == 2
         await ada.ask("leave_room", room_id="a")
         await bob.leave()
-        assert (feed.holders, feed.writers, feed.waiting) == (0, {}, {})
+        assert (feed.holders, feed.live, feed.waiting) == (0, {}, {})
+        assert (feed._pending, feed._writers) == (None, None)
 
 
 def test_kinds_are_told_apart():

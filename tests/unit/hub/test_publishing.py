@@ -525,7 +525,7 @@ class TestDepth:
                 Retention(5, 60.0),
             )
             (publication,) = (await stage.broker.history(ROOM, limit=1)).publications
-            assert deepest in stage.encoding.publication(publication).message["text"].encode()
+            assert deepest in stage.encoding.publications((publication,)).messages[0]["text"].encode()
 
 
 class TestNumbers:
