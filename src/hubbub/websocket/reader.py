@@ -129,9 +129,8 @@ class FrameReader:
         except IndexError:  # there is only one byte
             pass
         except UnicodeDecodeError:
-            violation = not_utf8()
-            self._stop(violation)
-            raise violation from None
+            self._stop(not_utf8())
+            raise not_utf8() from None  # without a name: the traceback would hold it, and it the traceback
         try:
             return self._read_frames()
         except ProtocolViolation as violation:
