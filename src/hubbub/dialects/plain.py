@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from hubbub.dialects import plain_pushes
+from hubbub.dialects import plain_pushes, plain_replies
 from hubbub.dialects.plain_pushes import ROOM
 from hubbub.exceptions import BadRequest, UnknownType
 from hubbub.hub import commands
@@ -245,7 +245,7 @@ class PlainJSON:
 
     def encode_reply(self, reply: Reply) -> bytes:
         """Write a reply."""
-        return plain_pushes.reply(reply)
+        return plain_replies.reply(reply)
 
     def _explain(self, text: str, error: msgspec.ValidationError) -> BadRequest:
         try:
