@@ -9,7 +9,7 @@ from typing import Self
 
 from hubbub.clock import Clock, SystemClock
 from hubbub.hub.broker import Reading, Receiver, Retention
-from hubbub.hub.publications import Draft, Kind, Position, Publication
+from hubbub.hub.publications import MESSAGE, Draft, Position, Publication
 from hubbub.types import Epoch
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class MemoryBroker:
             seen = self._seen.get((draft.channel, idempotency_key))
             if seen is not None:
                 return seen[1]
-        is_message = draft.kind is Kind.MESSAGE
+        is_message = draft.kind is MESSAGE
         if is_message and retention.keeps:
             publication = self._store(draft, retention, now)
         else:

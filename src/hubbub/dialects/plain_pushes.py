@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from hubbub.clock import rfc3339
 from hubbub.hub.events import MESSAGE_EVENT, NOTIFICATION_EVENT, TYPING_EVENT
-from hubbub.hub.publications import Kind, Publication
+from hubbub.hub.publications import EPHEMERAL, MESSAGE, Kind, Publication
 
 ROOM = "room:"
 SHORT_EVENTS = {NOTIFICATION_EVENT: "user:", "job": "job:"}
@@ -100,7 +100,7 @@ def publication(publication: Publication) -> bytes:
 def push(publication: Publication) -> msgspec.Struct:
     """Return a publication's push, with its data as raw JSON."""
     kind = publication.kind
-    if kind is Kind.MESSAGE or kind is Kind.EPHEMERAL:
+    if kind is MESSAGE or kind is EPHEMERAL:
         return _said(publication)
     if kind is Kind.BROADCAST:
         return Broadcast(publication.event, Raw(publication.data), rfc3339(publication.time))

@@ -16,7 +16,7 @@ from hubbub.hub.commands import Publish as PublishCommand
 from hubbub.hub.events import TYPING_EVENT, event_name, is_ephemeral
 from hubbub.hub.ids import RisingIds
 from hubbub.hub.namespaces import Namespace, Namespaces, Publish
-from hubbub.hub.publications import Draft, Kind, Position
+from hubbub.hub.publications import EPHEMERAL, MESSAGE, Draft, Kind, Position
 from hubbub.hub.session import Session
 from hubbub.types import UserId
 
@@ -143,7 +143,7 @@ class Publisher:
         if key is not None:
             key = own_key(session, key)
         sender, now = session.user_id, self._clock.time()
-        exclude = frozenset((sender,)) if kind is Kind.EPHEMERAL else NOBODY
+        exclude = frozenset((sender,)) if kind is EPHEMERAL else NOBODY
         draft = Draft(channel.name, event, body, self._ids.new(now), now, kind, sender, exclude)
         return channel.name, await self._broker.publish(draft, namespace.retention, key)
 
@@ -217,7 +217,7 @@ def check_depth(data: bytes) -> None:
     Raises:
         BadRequest: it is nested too deeply.
     """
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+    if len(data) <= MAX_DEPTH or data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return
     if max(accumulate(map(_LEVELS.__getitem__, _STRING.sub(b"", data)))) > MAX_DEPTH:
         raise BadRequest(f"The data is nested too deeply; at most {MAX_DEPTH} levels are taken.")
@@ -291,8 +291,8 @@ def excluded(users: Collection[str]) -> frozenset[UserId]:
 def kind_of(name: str, event: BaseModel | None) -> Kind:
     """Say whether an event is kept."""
     if name == TYPING_EVENT or (event is not None and is_ephemeral(type(event))):
-        return Kind.EPHEMERAL
-    return Kind.MESSAGE
+        return EPHEMERAL
+    return MESSAGE
 
 
 def compact(data: bytes) -> bytes:
