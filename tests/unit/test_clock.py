@@ -1,6 +1,10 @@
 """Time."""
 
+from datetime import UTC, datetime
+
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from hubbub.clock import SystemClock, rfc3339
 
@@ -16,6 +20,18 @@ from hubbub.clock import SystemClock, rfc3339
 )
 def test_times_as_users_see_them(seconds, text):
     assert rfc3339(seconds) == text
+
+
+@settings(deadline=None)
+@given(st.floats(-62_135_596_800, 253_402_300_799))
+@example(1_750_000_000.999_999_6)
+@example(-0.25)
+@example(-0.000_000_4)
+@example(0.000_000_5)
+@example(0.000_001_5)
+def test_times_are_written_as_datetime_would(seconds):
+    written = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    assert rfc3339(seconds) == written.replace("+00:00", "Z")
 
 
 def test_the_systems_clock_runs():

@@ -3,12 +3,13 @@
 import logging
 import secrets
 from collections import OrderedDict, deque
+from itertools import islice
 from types import TracebackType
 from typing import Self
 
 from hubbub.clock import Clock, SystemClock
 from hubbub.hub.broker import Reading, Receiver, Retention
-from hubbub.hub.publications import Draft, Kind, Position, Publication
+from hubbub.hub.publications import MESSAGE, Draft, Position, Publication
 from hubbub.types import Epoch
 
 logger = logging.getLogger(__name__)
@@ -19,6 +20,10 @@ IDEMPOTENCY_KEYS = 100_000
 """Keys that are remembered at once; above it the oldest are forgotten early."""
 OVERHEAD = 512
 """Bytes that a kept publication takes beside its data."""
+LOOK_EVERY = 0.001
+"""Seconds between two looks at streams that may be over; at thousands of messages a second not each one looks."""
+
+NO_EPOCH = Epoch("")
 
 
 class Stream:
@@ -37,19 +42,21 @@ class Stream:
         self.retention = Retention(0, 0.0)
         self.published_at = 0.0
 
-    def append(self, publication: Publication, retention: Retention) -> None:
-        """Keep one more."""
+    def append(self, publication: Publication, retention: Retention, now: float) -> None:
+        """Keep one more, and let go of what the retention no longer covers."""
         self.kept.append(publication)
         self.size += len(publication.data) + OVERHEAD
         self.top = publication.offset
         self.last_id = publication.id
         self.retention = retention
         self.published_at = publication.time
+        self.trim(now)
 
     def trim(self, now: float) -> None:
         """Let go of what the retention no longer covers. The epoch and the top stay."""
+        kept, size = self.kept, self.retention.size
         oldest = now - self.retention.ttl
-        while self.kept and (len(self.kept) > self.retention.size or self.kept[0].time <= oldest):
+        while kept and (len(kept) > size or kept[0].time <= oldest):
             self.drop_oldest()
 
     def drop_oldest(self) -> None:
@@ -65,8 +72,7 @@ class Stream:
             return None
         if position.id is not None and position.id != self._id_at(position.offset, first):
             return None
-        skip = position.offset + 1 - first
-        return tuple(self.kept[index] for index in range(skip, len(self.kept)))
+        return tuple(islice(self.kept, position.offset + 1 - first, None))
 
     def _id_at(self, offset: int, first: int) -> str | None:
         if offset == self.top:
@@ -94,6 +100,7 @@ class MemoryBroker:
         self._epoch = Epoch(secrets.token_hex(8))
         self._streams: OrderedDict[str, Stream] = OrderedDict()
         """In the order in which `_forget_streams` looks at them."""
+        self._looked_at = 0.0
         self._floor = 0
         """No stream that was forgotten stood higher."""
         self._subscribed: dict[str, int] = {}
@@ -110,15 +117,19 @@ class MemoryBroker:
     ) -> Position:
         """Store and deliver a publication."""
         now = self._clock.time()
-        key = (draft.channel, idempotency_key or "")
         if idempotency_key is not None:
             self._forget_keys(now)
-            if key in self._seen:
-                return self._seen[key][1]
-        publication = self._place(draft, retention, now)
+            seen = self._seen.get((draft.channel, idempotency_key))
+            if seen is not None:
+                return seen[1]
+        is_message = draft.kind is MESSAGE
+        if is_message and retention.keeps:
+            publication = self._store(draft, retention, now)
+        else:
+            publication = Publication.placed(draft, NO_EPOCH, 0)
         position = publication.position
-        if idempotency_key is not None and draft.kind is Kind.MESSAGE:
-            self._seen[key] = (now, position)
+        if idempotency_key is not None and is_message:
+            self._seen[draft.channel, idempotency_key] = (now, position)
         if self._receiver is not None and draft.channel in self._subscribed:
             self._receiver(publication)
         return position
@@ -134,10 +145,10 @@ class MemoryBroker:
 
     async def read(self, channel: str, since: Position | None = None) -> Reading:
         """Read the top and, with `since`, everything after it."""
+        if since is None:
+            return Reading(self._top(channel, self._streams.get(channel)))
         stream = self._trimmed(channel)
         top = self._top(channel, stream)
-        if since is None:
-            return Reading(top)
         if since.epoch != self._epoch:
             return Reading(top, whole=False)
         missed = (stream or Stream(top.offset)).since(since)
@@ -151,7 +162,7 @@ class MemoryBroker:
             return Reading(top)
         first = stream.kept[0].offset
         end = len(stream.kept) if before is None else min(len(stream.kept), max(0, before - first))
-        return Reading(top, tuple(stream.kept[index] for index in range(max(0, end - limit), end)))
+        return Reading(top, tuple(islice(stream.kept, max(0, end - limit), end)))
 
     async def __aenter__(self) -> Self:
         return self
@@ -164,19 +175,19 @@ class MemoryBroker:
     ) -> None:
         self._subscribed.clear()
 
-    def _place(self, draft: Draft, retention: Retention, now: float) -> Publication:
-        if draft.kind is not Kind.MESSAGE or not retention.keeps:
-            return Publication.placed(draft, Epoch(""), 0)
+    def _store(self, draft: Draft, retention: Retention, now: float) -> Publication:
         stream = self._streams.get(draft.channel)
+        is_new = stream is None
         if stream is None:
             stream = self._streams[draft.channel] = Stream(self._start(draft.channel))
         publication = Publication.placed(draft, self._epoch, stream.top + 1)
         before = stream.size
-        stream.append(publication, retention)
-        stream.trim(now)
+        stream.append(publication, retention, now)
         self._size += stream.size - before
-        self._forget_streams(now)
-        self._make_room()
+        if is_new or not self._looked_at <= now < self._looked_at + LOOK_EVERY:
+            self._forget_streams(now)
+        if self._size > self._max_bytes:
+            self._make_room()
         return publication
 
     def _trimmed(self, channel: str) -> Stream | None:
@@ -215,7 +226,8 @@ class MemoryBroker:
         return Position(self._epoch, stream.top, stream.last_id)
 
     def _forget_streams(self, now: float) -> None:
-        # Two a publish go round faster than new streams come, one a publish.
+        # Two go round faster than new streams come, for each of which there is a look.
+        self._looked_at = now
         for _ in range(min(2, len(self._streams))):
             channel, stream = next(iter(self._streams.items()))
             self._trim(stream, now)

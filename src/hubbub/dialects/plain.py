@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from hubbub.dialects import plain_pushes
-from hubbub.dialects.plain_pushes import ROOM
+from hubbub.dialects import plain_pushes, plain_replies
+from hubbub.dialects.plain_pushes import ROOM, encode
 from hubbub.exceptions import BadRequest, UnknownType
 from hubbub.hub import commands
 from hubbub.hub.commands import Command
@@ -88,8 +88,9 @@ class Message(ClientMessage, frozen=True, kw_only=True, tag="message"):
             ref=self.ref,
             channel=None if self.room_id is None else ROOM + self.room_id,
             event=MESSAGE_EVENT,
-            data=msgspec.json.encode({"content": self.content}),
+            data=encode({"content": self.content}),
             idempotency_key=self.idempotency_key,
+            is_text=True,
         )
 
 
@@ -101,7 +102,7 @@ class Typing(ClientMessage, frozen=True, kw_only=True, tag="typing"):
     def command(self) -> Command:
         """Return what it asks for."""
         channel = None if self.room_id is None else ROOM + self.room_id
-        return commands.Publish(ref=self.ref, channel=channel, event=TYPING_EVENT, data=b"{}")
+        return commands.Publish(ref=self.ref, channel=channel, event=TYPING_EVENT, data=b"{}", is_text=True)
 
 
 class Subscribe(ClientMessage, frozen=True, kw_only=True, tag="subscribe"):
@@ -245,7 +246,7 @@ class PlainJSON:
 
     def encode_reply(self, reply: Reply) -> bytes:
         """Write a reply."""
-        return plain_pushes.reply(reply)
+        return plain_replies.reply(reply)
 
     def _explain(self, text: str, error: msgspec.ValidationError) -> BadRequest:
         try:

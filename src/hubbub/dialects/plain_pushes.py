@@ -1,29 +1,92 @@
-"""What the plain JSON dialect sends: publications in their short or general form, and replies."""
+"""How the plain JSON dialect sends publications: in their short or general form.
 
-from collections.abc import Callable
-from typing import Any
+Each form is a struct, which is made and encoded several times faster than a dictionary. Its fields are written in the
+order in which they stand here; one that is unset is left out.
+"""
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from hubbub.clock import rfc3339
-from hubbub.hub import replies
-from hubbub.hub.commands import Ref
 from hubbub.hub.events import MESSAGE_EVENT, NOTIFICATION_EVENT, TYPING_EVENT
-from hubbub.hub.presence import Roster
-from hubbub.hub.publications import Kind, Position, Publication
-from hubbub.hub.replies import Reply
+from hubbub.hub.publications import EPHEMERAL, MESSAGE, Kind, Publication
 
 ROOM = "room:"
-SHORT_EVENTS = {"user:": NOTIFICATION_EVENT, "job:": "job"}
-"""Events of these namespaces whose push is named after the event and carries the data alone."""
+SHORT_EVENTS = {NOTIFICATION_EVENT: "user:", "job": "job:"}
+"""Events whose push, in channels that begin so, is named after the event and carries the data alone."""
 
 encode = msgspec.json.Encoder().encode
 
 
-class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Message(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="message"):
+    """``{"type":"message","content":"hi","room_id":"general",…}``."""
+
+    content: Raw
+    room_id: str | UnsetType
+    channel: str
+    user_id: str | UnsetType
+    id: str | UnsetType
+    offset: int | UnsetType
+    timestamp: str
+
+
+class Event(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="event"):
+    """The general form: ``{"type":"event","event":"created","data":{…},"channel":"topic:orders",…}``."""
+
+    event: str
+    data: Raw
+    room_id: str | UnsetType
+    channel: str
+    user_id: str | UnsetType
+    id: str | UnsetType
+    offset: int | UnsetType
+    timestamp: str
+
+
+class ShortEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event whose name is the type: ``{"type":"notification","data":{…},"channel":"user:ada",…}``."""
+
+    type: str
+    data: Raw
+    room_id: str | UnsetType
+    channel: str
+    user_id: str | UnsetType
+    id: str | UnsetType
+    offset: int | UnsetType
+    timestamp: str
+
+
+class Typing(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="typing"):
+    """``{"type":"typing","room_id":"general","channel":"room:general","user_id":"ada"}``."""
+
+    room_id: str | UnsetType
+    channel: str
+    user_id: str | None
+
+
+class Announcement(msgspec.Struct, frozen=True, gc=False):
+    """``{"type":"user_joined","room_id":"general",…,"active_users":3}``, or ``user_left``."""
+
+    type: str
+    room_id: str | UnsetType
+    channel: str
+    user_id: str | None
+    timestamp: str
+    active_users: Raw
+
+
+class Broadcast(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="broadcast"):
+    """``{"type":"broadcast","event":"maintenance","data":{…},"timestamp":"…"}``."""
+
+    event: str
+    data: Raw
+    timestamp: str
+
+
+class Content(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """The data that has the short form: ``{"content":…}`` and nothing else."""
 
-    content: msgspec.Raw
+    content: Raw
 
 
 _content = msgspec.json.Decoder(Content)
@@ -34,165 +97,45 @@ def publication(publication: Publication) -> bytes:
     return encode(push(publication))
 
 
-def push(publication: Publication) -> dict[str, Any]:
+def push(publication: Publication) -> msgspec.Struct:
     """Return a publication's push, with its data as raw JSON."""
-    if publication.kind is Kind.BROADCAST:
-        return {
-            "type": "broadcast",
-            "event": publication.event,
-            "data": msgspec.Raw(publication.data),
-            "timestamp": rfc3339(publication.time),
-        }
-    place = _place(publication)
-    if publication.kind in {Kind.JOIN, Kind.LEAVE}:
-        return {
-            "type": "user_joined" if publication.kind is Kind.JOIN else "user_left",
-            **place,
-            "user_id": publication.sender,
-            "timestamp": rfc3339(publication.time),
-            "active_users": msgspec.Raw(publication.data),
-        }
-    if publication.event == TYPING_EVENT and publication.data in {b"{}", b"null"}:
-        return {"type": "typing", **place, "user_id": publication.sender}
-    return {**_body(publication), **place, **_sender(publication), **_stored(publication)}
+    kind = publication.kind
+    if kind is MESSAGE or kind is EPHEMERAL:
+        return _said(publication)
+    if kind is Kind.BROADCAST:
+        return Broadcast(publication.event, Raw(publication.data), rfc3339(publication.time))
+    return Announcement(
+        "user_joined" if kind is Kind.JOIN else "user_left",
+        room_of(publication.channel),
+        publication.channel,
+        publication.sender,
+        rfc3339(publication.time),
+        Raw(publication.data),
+    )
 
 
-def reply(reply: Reply) -> bytes:
-    """Write a reply."""
-    return encode(_FORMS[type(reply)](reply))
-
-
-def _done(reply: replies.Done) -> dict[str, Any]:
-    return {"type": "ack", "ref": reply.ref, **_channel(reply.channel), **_position(reply.position)}
-
-
-def _failed(reply: replies.Failed) -> dict[str, Any]:
-    return {"type": "error", "code": reply.code.value, "message": reply.message, **_ref(reply.ref)}
-
-
-def _welcome(reply: replies.Welcome) -> dict[str, Any]:
-    seconds = float(reply.heartbeat)
-    return {
-        "type": "welcome",
-        "user_id": reply.user_id,
-        "session_id": reply.session_id,
-        "heartbeat": int(seconds) if seconds.is_integer() else seconds,
-        **_channel(reply.channel),
-        **_position(reply.position),
-    }
-
-
-def _history(reply: replies.HistoryRead) -> dict[str, Any]:
-    return {
-        "type": "ack",
-        **_ref(reply.ref),
-        "channel": reply.channel,
-        **_position(reply.position),
-        "messages": [push(each) for each in reply.publications],
-    }
-
-
-def _presence(reply: replies.PresenceRead) -> dict[str, Any]:
-    return {
-        "type": "ack",
-        **_ref(reply.ref),
-        "channel": reply.channel,
-        "members": reply.roster.users,
-        "active_users": reply.roster.total,
-        "next_cursor": reply.roster.cursor,
-    }
-
-
-def _subscribed(reply: replies.Subscribed) -> dict[str, Any]:
-    return {
-        "type": "joined" if reply.as_room else "subscribed",
-        **_channel(reply.channel),
-        **_position(reply.position),
-        **({} if reply.recovered is None else {"recovered": reply.recovered}),
-        "messages": [push(each) for each in reply.publications],
-        **_roster(reply.roster),
-    }
-
-
-def _unsubscribed(reply: replies.Unsubscribed) -> dict[str, Any]:
-    if reply.as_room:
-        return {"type": "left", **_channel(reply.channel)}
-    channel = _channel(reply.channel)
-    return {"type": "unsubscribed", **channel, "code": int(reply.code), "reason": reply.reason}
-
-
-def _gap(reply: replies.Gap) -> dict[str, Any]:
-    return {"type": "gap", "channel": reply.channel, "from": reply.first, "to": reply.last}
-
-
-def _reset(reply: replies.Reset) -> dict[str, Any]:
-    return {"type": "reset", "channel": reply.channel, **_position(reply.position)}
-
-
-def _ref(ref: Ref) -> dict[str, Any]:
-    return {} if ref is None else {"ref": ref}
-
-
-def _channel(channel: str | None) -> dict[str, Any]:
-    if channel is None:
-        return {}
-    if channel.startswith(ROOM):
-        return {"room_id": channel.removeprefix(ROOM), "channel": channel}
-    return {"channel": channel}
-
-
-def _position(position: Position | None) -> dict[str, Any]:
-    if position is None:
-        return {}
-    place: dict[str, Any] = {"epoch": position.epoch, "offset": position.offset}
-    if position.id is not None:
-        place["id"] = position.id
-    return place
-
-
-def _roster(roster: Roster | None) -> dict[str, Any]:
-    if roster is None:
-        return {}
-    members = {} if roster.cursor else {"members": roster.users}
-    return {**members, "active_users": roster.total}
-
-
-def _place(publication: Publication) -> dict[str, Any]:
-    return _channel(publication.channel)
-
-
-def _body(publication: Publication) -> dict[str, Any]:
-    if publication.event == MESSAGE_EVENT:
+def _said(publication: Publication) -> msgspec.Struct:
+    event, channel, data = publication.event, publication.channel, publication.data
+    room = room_of(channel)
+    if event == TYPING_EVENT and data in {b"{}", b"null"}:
+        return Typing(room, channel, publication.sender)
+    sender = UNSET if publication.sender is None else publication.sender
+    stored_id = publication.id if publication.offset else UNSET
+    offset = publication.offset or UNSET
+    time = rfc3339(publication.time)
+    if event == MESSAGE_EVENT:
         try:
-            return {"type": "message", "content": _content.decode(publication.data).content}
+            content = _content.decode(data).content
         except (msgspec.ValidationError, RecursionError):  # the server may publish what is nested without end
             pass
-    for prefix, event in SHORT_EVENTS.items():
-        if publication.event == event and publication.channel.startswith(prefix):
-            return {"type": event, "data": msgspec.Raw(publication.data)}
-    return {"type": "event", "event": publication.event, "data": msgspec.Raw(publication.data)}
+        else:
+            return Message(content, room, channel, sender, stored_id, offset, time)
+    prefix = SHORT_EVENTS.get(event)
+    if prefix is not None and channel.startswith(prefix):
+        return ShortEvent(event, Raw(data), room, channel, sender, stored_id, offset, time)
+    return Event(event, Raw(data), room, channel, sender, stored_id, offset, time)
 
 
-def _sender(publication: Publication) -> dict[str, Any]:
-    return {} if publication.sender is None else {"user_id": publication.sender}
-
-
-def _stored(publication: Publication) -> dict[str, Any]:
-    place: dict[str, Any] = {"id": publication.id, "offset": publication.offset} if publication.offset else {}
-    return {**place, "timestamp": rfc3339(publication.time)}
-
-
-_FORMS: dict[type[Reply], Callable[[Any], dict[str, Any]]] = {
-    replies.Welcome: _welcome,
-    replies.Done: _done,
-    replies.Failed: _failed,
-    replies.Subscribed: _subscribed,
-    replies.Unsubscribed: _unsubscribed,
-    replies.HistoryRead: _history,
-    replies.PresenceRead: _presence,
-    replies.Gap: _gap,
-    replies.Reset: _reset,
-    replies.Reconnect: lambda reply: {"type": "reconnect", "after": reply.after},
-    replies.PingSent: lambda _: {"type": "ping"},
-    replies.PongSent: lambda _: {"type": "pong"},
-}
+def room_of(channel: str) -> str | UnsetType:
+    """Return the name that `join_room` gives a channel, if it is a room."""
+    return channel[len(ROOM) :] if channel.startswith(ROOM) else UNSET

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+import msgspec
+
 from hubbub.hub.publications import Draft, Position, Publication
 
 Receiver = Callable[[Publication], None]
@@ -27,8 +29,7 @@ class Retention:
         return self.size > 0 and self.ttl > 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """What a stream held at one instant.
 
     Args:

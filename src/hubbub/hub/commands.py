@@ -55,12 +55,15 @@ class Publish(Command, frozen=True, kw_only=True):
         event: the event type.
         data: one JSON value.
         idempotency_key: repeating it within five minutes publishes nothing new.
+        is_text: whether the dialect wrote `event` and `data` itself, with no more of the client's than one string in
+            one flat object; then only the size is in the client's hands.
     """
 
     channel: str | None
     event: str
     data: bytes
     idempotency_key: str | None = None
+    is_text: bool = False
 
 
 class ReadHistory(Command, frozen=True, kw_only=True):

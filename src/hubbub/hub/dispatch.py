@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from hubbub.codes import CloseCode, ErrorCode
 from hubbub.exceptions import (
@@ -34,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 Authenticator = Callable[[str], Awaitable[Identity]]
 """Turns a token into an identity; raises `InvalidToken` or `TokenExpired`."""
+
+Step = Callable[[Session, Any], Awaitable[None]]
+"""Carries out the commands of one type."""
 
 MAX_PAGE = 1000
 PAGE_BYTES = 1_048_576
@@ -84,6 +88,17 @@ class Dispatcher:
         self._authenticate = authenticate
         self._read_subscription_token = read_subscription_token
         self._statistics = statistics
+        self._steps: dict[type[Command], Step] = {
+            commands.Publish: self._publish,
+            commands.Subscribe: self._subscribe,
+            commands.Unsubscribe: self._unsubscribe,
+            commands.ReadHistory: self._history,
+            commands.ReadPresence: self._presence,
+            commands.Authenticate: self._renew,
+            commands.Ping: self._ping,
+            commands.Pong: self._pong,
+            Misunderstood: self._misunderstood,
+        }
 
     async def handle(self, session: Session, data: str) -> None:
         """Take one message from a client; whatever is wrong with it is told to that client alone."""
@@ -99,7 +114,7 @@ class Dispatcher:
         try:
             if not isinstance(command, commands.Pong):
                 session.bucket.take()
-            await self._carry_out(session, command)
+            await self._steps[type(command)](session, command)
             self._statistics.commands += 1
         except SessionClosed:
             pass
@@ -119,29 +134,6 @@ class Dispatcher:
             logger.exception("A command of user %r failed", session.user_id)
             self._statistics.failures += 1
             self._fail(session, ErrorCode.INTERNAL, "Something went wrong on the server.", ref)
-
-    async def _carry_out(self, session: Session, command: Command) -> None:
-        match command:
-            case commands.Publish():
-                await self._publish(session, command)
-            case commands.Subscribe():
-                await self._subscribe(session, command)
-            case commands.Unsubscribe():
-                await self._unsubscribe(session, command)
-            case commands.ReadHistory():
-                await self._history(session, command)
-            case commands.ReadPresence():
-                await self._presence(session, command)
-            case commands.Authenticate():
-                await self._connections.renew(session, await self._authenticate(command.token))
-                self._done(session, command)
-            case commands.Ping():
-                session.send(replies.PongSent())
-                self._done(session, command)
-            case Misunderstood():
-                raise command.error
-            case _:  # a Pong is a sign of life by having arrived
-                pass
 
     async def _publish(self, session: Session, command: commands.Publish) -> None:
         channel, position = await self._publisher.publish_for(session, command)
@@ -193,6 +185,20 @@ class Dispatcher:
         after = None if command.cursor is None else UserId(command.cursor)
         roster = await self._attendance.roster(command.channel, command.limit, after)
         session.send(replies.PresenceRead(ref=command.ref, channel=command.channel, roster=roster))
+
+    async def _renew(self, session: Session, command: commands.Authenticate) -> None:
+        await self._connections.renew(session, await self._authenticate(command.token))
+        self._done(session, command)
+
+    async def _ping(self, session: Session, command: commands.Ping) -> None:
+        session.send(replies.PongSent())
+        self._done(session, command)
+
+    async def _pong(self, session: Session, command: commands.Pong) -> None:
+        """Do nothing: it is a sign of life by having arrived."""
+
+    async def _misunderstood(self, session: Session, command: Misunderstood) -> None:
+        raise command.error
 
     def _readable(self, session: Session, channel: str) -> Namespace:
         _, namespace = self._namespaces.resolve(channel)

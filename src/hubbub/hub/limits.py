@@ -73,11 +73,11 @@ class Timing:
 class TokenBucket:
     """A rate limit: `rate` a second, and at most `rate` at once after a pause."""
 
-    __slots__ = ("_clock", "_rate", "_refilled_at", "_tokens", "refused")
+    __slots__ = ("_monotonic", "_rate", "_refilled_at", "_tokens", "refused")
 
     def __init__(self, rate: float, clock: Clock) -> None:
         self._rate = rate
-        self._clock = clock
+        self._monotonic = clock.monotonic
         self._tokens = max(rate, 1.0)
         self._refilled_at = clock.monotonic()
         self.refused = 0
@@ -89,16 +89,21 @@ class TokenBucket:
         Raises:
             RateLimited: there is none; the message says when there will be.
         """
-        if not self._rate:
+        rate = self._rate
+        if not rate:
             return
-        now = self._clock.monotonic()
-        self._tokens = min(max(self._rate, 1.0), self._tokens + (now - self._refilled_at) * self._rate)
+        now = self._monotonic()
+        tokens = self._tokens + (now - self._refilled_at) * rate
+        # Every message passes here, and a call of `min` costs as much as everything else.
+        if tokens > rate and tokens > 1.0:
+            tokens = max(rate, 1.0)
         self._refilled_at = now
-        if self._tokens < 1.0:
+        if tokens < 1.0:
+            self._tokens = tokens
             self.refused += 1
-            wait = (1.0 - self._tokens) / self._rate
             raise RateLimited(
-                f"At most {self._rate:g} messages a second are taken; try again in {wait:.2f} s."
+                f"At most {rate:g} messages a second are taken; try again in {(1.0 - tokens) / rate:.2f} s."
             )
-        self._tokens -= 1.0
-        self.refused = max(0, self.refused - 1)
+        self._tokens = tokens - 1.0
+        if self.refused:
+            self.refused -= 1

@@ -63,6 +63,8 @@ class History:
     ttl: timedelta = timedelta(days=1)
 
 
+FOUND = 4096
+"""Channels whose namespace is remembered; above it all are forgotten, and found again as they are needed."""
 NO_HISTORY = History(size=0, ttl=timedelta(0))
 
 
@@ -140,10 +142,12 @@ class Namespace:
 class Namespaces:
     """The namespaces of one hub, by name."""
 
-    __slots__ = ("_by_name",)
+    __slots__ = ("_by_name", "_found")
 
     def __init__(self, namespaces: Iterable[Namespace] = ()) -> None:
         self._by_name: dict[str, Namespace] = {}
+        self._found: dict[str, tuple[Channel, Namespace]] = {}
+        """What `resolve` found lately, for each message asks it again."""
         for namespace in namespaces:
             self.add(namespace)
 
@@ -156,6 +160,7 @@ class Namespaces:
         if namespace.name in self._by_name and namespace.name != USER_NAMESPACE:
             raise ConfigurationError(f"The namespace {namespace.name!r} is defined twice.")
         self._by_name[namespace.name] = namespace
+        self._found.clear()
 
     def resolve(self, name: str) -> tuple[Channel, Namespace]:
         """Find the namespace of a channel.
@@ -163,11 +168,18 @@ class Namespaces:
         Raises:
             UnknownChannel: the name is not valid, or no namespace answers to it.
         """
+        found = self._found.get(name)
+        return self._find(name) if found is None else found
+
+    def _find(self, name: str) -> tuple[Channel, Namespace]:
         channel = parse_channel(name)
         namespace = self._by_name.get(channel.namespace)
         if namespace is None:
             known = ", ".join(f"{known}:…" for known in sorted(self._by_name) if known != DEFAULT_NAMESPACE)
             raise UnknownChannel(f"There is no channel {name!r} here; channels are named {known}.")
+        if len(self._found) >= FOUND:  # clients choose the names, so there is a bound
+            self._found.clear()
+        self._found[name] = channel, namespace
         return channel, namespace
 
     def __iter__(self) -> Iterator[Namespace]:

@@ -23,6 +23,11 @@ class Kind(IntEnum):
     """To every connected client, outside any channel they subscribed to."""
 
 
+# In Python 3.11 looking a member up costs several times a name; these two are asked for with every message.
+MESSAGE = Kind.MESSAGE
+EPHEMERAL = Kind.EPHEMERAL
+
+
 class Position(msgspec.Struct, frozen=True, gc=False):
     """A place in a channel's stream.
 

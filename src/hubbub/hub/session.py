@@ -1,14 +1,12 @@
 """One client connection after the handshake: who it speaks for and what it receives. It does no I/O."""
 
-import os
-import time
-import uuid
 from typing import Protocol
 
 from hubbub.codes import CloseCode
 from hubbub.exceptions import LimitExceeded
 from hubbub.hub.fanout import Subscription
 from hubbub.hub.identity import Identity
+from hubbub.hub.ids import uuid7 as uuid7  # noqa: PLC0414 (announcements take it from here)
 from hubbub.hub.limits import TokenBucket
 from hubbub.hub.outlet import Encoding, Outlet
 from hubbub.hub.replies import Reply
@@ -66,7 +64,7 @@ class Session:
         owner: Owner,
         room: str | None = None,
     ) -> None:
-        self.id = SessionId(str(uuid7()))
+        self.id = SessionId(uuid7())
         self.identity = identity
         self.encoding = encoding
         self.outlet = outlet
@@ -134,16 +132,3 @@ class Session:
         for subscription in self.subscriptions.values():
             subscription.feed.remove(subscription)
         self.outlet.proceed()  # so that the peer's answer to the Close is read
-
-
-def uuid7() -> uuid.UUID:
-    """Make a UUIDv7 (RFC 9562 section 5.7): 48 bits of milliseconds, then 74 random bits.
-
-    `uuid.uuid7` comes with Python 3.14; this goes when 3.13 does.
-    """
-    milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10))
-    value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | random
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return uuid.UUID(int=value)

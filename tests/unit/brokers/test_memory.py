@@ -1,6 +1,6 @@
 """The memory broker: the suite, and what is its own."""
 
-from hubbub.brokers.memory import IDEMPOTENCY_KEYS, MemoryBroker
+from hubbub.brokers.memory import IDEMPOTENCY_KEYS, LOOK_EVERY, MemoryBroker, Stream
 from hubbub.hub.broker import Broker, Retention
 from hubbub.hub.publications import Draft, Position
 from hubbub.testing import FakeClock
@@ -38,6 +38,48 @@ async def test_idle_streams_are_forgotten_and_their_positions_are_not_mistaken()
     assert new.epoch == old.epoch
     assert new.offset > old.offset
     assert not (await broker.read("room:old", Position(old.epoch, 2))).whole
+
+
+async def test_one_busy_channel_is_enough_for_the_others_to_be_forgotten():
+    clock = FakeClock()
+    broker = MemoryBroker(clock)
+    brief = Retention(10, 5.0)
+    for number in range(100):
+        await broker.publish(draft(f"room:{number}", clock), brief)
+    clock.advance(11)
+    await broker.publish(draft("room:busy", clock), brief)
+    for _ in range(1000):
+        await broker.publish(draft("room:busy", clock), brief)
+    assert len(broker._streams) == 99, "not every message looks"
+    for _ in range(60):
+        clock.advance(LOOK_EVERY)
+        await broker.publish(draft("room:busy", clock), brief)
+    assert list(broker._streams) == ["room:busy"]
+    assert broker._size == broker._streams["room:busy"].size
+
+
+async def test_new_streams_make_room_for_themselves_however_fast_they_come():
+    clock = FakeClock()
+    broker = MemoryBroker(clock)
+    for number in range(100):
+        await broker.publish(draft(f"room:old-{number}", clock), Retention(10, 5.0))
+    clock.advance(11)
+    for number in range(100):
+        await broker.publish(draft(f"room:new-{number}", clock), Retention(10, 5.0))
+    assert set(broker._streams) == {f"room:new-{number}" for number in range(100)}
+
+
+async def test_the_clock_may_be_set_back():
+    clock = FakeClock()
+    broker = MemoryBroker(clock)
+    brief = Retention(10, 5.0)
+    await broker.publish(draft("room:busy", clock), brief)
+    clock._time -= 86_400
+    broker._streams["room:quiet"] = Stream(0)
+    for _ in range(20):
+        clock.advance(1)
+        await broker.publish(draft("room:busy", clock), brief)
+    assert "room:quiet" not in broker._streams
 
 
 async def test_a_channel_with_readers_is_not_forgotten():

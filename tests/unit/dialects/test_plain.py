@@ -13,6 +13,7 @@ from hubbub.exceptions import BadRequest, UnknownType
 from hubbub.hub import commands
 from hubbub.hub.commands import Command
 from hubbub.hub.publications import Position
+from hubbub.hub.publishing import check_depth, check_event_name, check_numbers, compact
 from hubbub.hub.replies import Failed
 from hubbub.types import Epoch
 
@@ -37,19 +38,23 @@ VALID: list[tuple[dict[str, Any], Command]] = [
     ),
     (
         {"type": "message", "room_id": "general", "content": "hi"},
-        commands.Publish(channel="room:general", event="message", data=b'{"content":"hi"}'),
+        commands.Publish(channel="room:general", event="message", data=b'{"content":"hi"}', is_text=True),
     ),
     (
         {"type": "message", "content": 'ü"\n', "idempotency_key": "k"},
         commands.Publish(
-            channel=None, event="message", data='{"content":"ü\\"\\n"}'.encode(), idempotency_key="k"
+            channel=None,
+            event="message",
+            data='{"content":"ü\\"\\n"}'.encode(),
+            idempotency_key="k",
+            is_text=True,
         ),
     ),
     (
         {"type": "typing", "room_id": "general"},
-        commands.Publish(channel="room:general", event="typing", data=b"{}"),
+        commands.Publish(channel="room:general", event="typing", data=b"{}", is_text=True),
     ),
-    ({"type": "typing"}, commands.Publish(channel=None, event="typing", data=b"{}")),
+    ({"type": "typing"}, commands.Publish(channel=None, event="typing", data=b"{}", is_text=True)),
     ({"type": "subscribe", "channel": "topic:orders"}, commands.Subscribe(channel="topic:orders")),
     (
         {"type": "subscribe", "channel": "topic:orders", "since": {"epoch": "e1", "offset": 0}, "token": "t"},
@@ -388,3 +393,30 @@ def test_any_message_that_was_damaged_is_understood_or_refused(text, start, leng
 @given(st.text(alphabet='{}[]",:\\u0123456789eE+-.truefalsn \n\t\x00ü', max_size=30))
 def test_no_data_passes_that_others_could_not_read(data):
     understood_or_refused(f'{{"type":"publish","channel":"room:a","event":"e","data":{data}}}')
+
+
+@settings(deadline=None)
+@given(st.text() | st.sampled_from(["[" * 300, "1e999", "9" * 400, '"[', "\r\n\t\x00", "\u2028"]))
+def test_what_is_said_to_be_text_needs_no_check(content):
+    for message in ({"type": "message", "content": content}, {"type": "typing", "content": content}):
+        command = plain.decode(json.dumps(message))
+        assert isinstance(command, commands.Publish)
+        assert command.is_text
+        check_event_name(command.event)
+        check_depth(command.data)
+        check_numbers(command.data)
+        assert compact(command.data) == command.data
+
+
+@pytest.mark.parametrize("event", ["message", "typing"])
+def test_what_a_client_wrote_is_never_said_to_be_text(event):
+    message = {
+        "type": "publish",
+        "channel": "room:a",
+        "event": event,
+        "data": {"content": "hi"},
+        "is_text": True,
+    }
+    command = plain.decode(json.dumps(message))
+    assert isinstance(command, commands.Publish)
+    assert not command.is_text

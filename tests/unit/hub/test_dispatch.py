@@ -269,3 +269,26 @@ async def test_bytes_are_understood_too():
         ada = await stage.enter("ada")
         await stage.node.dispatcher.handle(ada.session, json.dumps({"type": "ping"}).encode())
         assert types(ada.news()) == ["pong"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "message", "room_id": "a", "content": "hi", "ref": 1},
+        {"type": "typing", "room_id": "a", "ref": 1},
+        {"type": "publish", "channel": "room:a", "event": "e", "data": [1], "idempotency_key": "k", "ref": 1},
+        {"type": "message", "room_id": "b", "content": "hi", "ref": 1},
+        {"type": "history", "channel": "room:a", "ref": 1},
+        {"type": "ping", "ref": 1},
+        {"type": "what", "ref": 1},
+    ],
+    ids=lambda message: message["type"],
+)
+async def test_with_everything_in_memory_a_command_runs_to_its_end_at_once(message):
+    async with Stage(quiet()) as stage:
+        ada = await stage.enter("ada")
+        await ada.join("a")
+        handling = stage.node.dispatcher.handle(ada.session, json.dumps(message))
+        with pytest.raises(StopIteration):
+            handling.send(None)
+        assert [each["ref"] for each in ada.news() if "ref" in each] == [1]

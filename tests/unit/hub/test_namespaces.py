@@ -7,7 +7,7 @@ import pytest
 from hubbub.exceptions import ConfigurationError, UnknownChannel
 from hubbub.hub.broker import Retention
 from hubbub.hub.events import ChatMessage, Typing
-from hubbub.hub.namespaces import NO_HISTORY, History, Namespace, Namespaces, Publish, Subscribe
+from hubbub.hub.namespaces import FOUND, NO_HISTORY, History, Namespace, Namespaces, Publish, Subscribe
 
 
 def test_the_defaults_are_careful():
@@ -74,6 +74,31 @@ def test_finding_a_channels_namespace():
     assert namespaces.resolve("lobby")[1] is default
     assert "room" in namespaces
     assert list(namespaces) == [room, default]
+
+
+def test_what_was_found_is_the_same_until_a_namespace_is_added():
+    namespaces = Namespaces([Namespace("room"), Namespace("user")])
+    channel, built_in = namespaces.resolve("user:ada")
+    assert namespaces.resolve("user:" + "ada")[0] is channel
+    for _ in range(2):
+        with pytest.raises(UnknownChannel):
+            namespaces.resolve("topic:x")
+    own, topic = Namespace("user", presence=True), Namespace("topic")
+    namespaces.add(own)
+    namespaces.add(topic)
+    assert built_in is not own
+    assert namespaces.resolve("user:ada") == (channel, own)
+    assert namespaces.resolve("topic:x")[1] is topic
+
+
+def test_names_that_clients_choose_are_not_remembered_without_bound():
+    room = Namespace("room")
+    namespaces = Namespaces([room])
+    for number in range(3 * FOUND):
+        assert namespaces.resolve(f"room:{number}")[1] is room
+        with pytest.raises(UnknownChannel):
+            namespaces.resolve(f"topic:{number}")
+    assert 0 < len(namespaces._found) <= FOUND
 
 
 @pytest.mark.parametrize("name", ["topic:x", ":x", "ROOM:x", "lobby", "default"])

@@ -164,6 +164,18 @@ class TestAnswers:
             assert pushes(ada) == pushes(bob)
             assert len(pushes(ada)) == 1
 
+    async def test_what_is_kept_shares_what_is_the_same_in_all_of_it(self):
+        async with Stage(quiet()) as stage:
+            ada = await stage.enter("ada")
+            await ada.join("a")
+            for _ in range(2):
+                await ada.ask("message", room_id="a", content="hi")
+                await stage.say(ROOM, "hi")
+            kept = (await stage.broker.history(ROOM, limit=10)).publications
+            assert len(kept) == 4
+            for field in ("channel", "event", "exclude"):
+                assert len({id(getattr(each, field)) for each in kept}) == 1, field
+
     async def test_the_room_of_the_path(self):
         async with Stage(quiet(publish=Publish.AUTHENTICATED)) as stage:
             bob = await stage.enter("bob")

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from hubbub.hub.broker import Broker, Retention
+from hubbub.hub.ids import uuid7
 from hubbub.hub.publications import Draft, Kind, Position, Publication
-from hubbub.hub.session import uuid7
 from hubbub.testing.clock import FakeClock
 from hubbub.types import Epoch, UserId
 
@@ -71,7 +71,7 @@ class BrokerSuite(ABC):
             channel,
             "message",
             data,
-            str(uuid7()),
+            uuid7(),
             self.clock.time(),
             kind,
             UserId("ada"),
