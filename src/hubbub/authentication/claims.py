@@ -5,7 +5,7 @@ and Hubbub's clock is a collaborator.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hubbub.exceptions import InvalidToken, TokenExpired
@@ -22,6 +22,10 @@ _LATEST = 253_402_300_799
 _FIELDS = frozenset({"sub", "exp", "jti", "scope", "scopes"})
 """Claims that have a field of their own in `Identity`."""
 
+_NO_SCOPES = frozenset[str]()
+_KNOWN_SCOPES = 256
+"""Combinations of scopes that are remembered, so that identities with the same ones share one set."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimRules:
@@ -37,6 +41,9 @@ class ClaimRules:
     issuer: str | None = None
     audiences: frozenset[str] = frozenset()
     leeway: float = 30.0
+    _known: dict[frozenset[str], frozenset[str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def identity(self, claims: Mapping[str, Any], now: float) -> Identity:
         """Check the claims at `now` (seconds since 1970 UTC), and return who they speak of.
@@ -55,9 +62,20 @@ class ClaimRules:
             user_id=_subject(claims),
             claims={name: value for name, value in claims.items() if name not in _FIELDS},
             expires_at=expires_at,
-            scopes=_words(claims, "scope") | _words(claims, "scopes"),
+            scopes=self._scopes(claims),
             token_id=token_id,
         )
+
+    def _scopes(self, claims: Mapping[str, Any]) -> frozenset[str]:
+        scopes = _words(claims, "scope")
+        others = _words(claims, "scopes")
+        if others:
+            scopes |= others
+        if not scopes:
+            return _NO_SCOPES  # an empty set that is made is 216 bytes
+        if len(self._known) < _KNOWN_SCOPES:
+            return self._known.setdefault(scopes, scopes)
+        return self._known.get(scopes, scopes)
 
     def _check_times(self, claims: Mapping[str, Any], now: float) -> float:
         expires_at = _seconds(claims, "exp")
@@ -127,7 +145,7 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    # Python's JSON knows NaN and Infinity: an `exp` that is never over.
+    # NaN and Infinity, which some parsers of JSON let through, would be an `exp` that is never over.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
         raise InvalidToken(f"The token's `{name}` is not a number of seconds since 1970")
     return float(value)
@@ -137,7 +155,7 @@ def _words(claims: Mapping[str, Any], name: str) -> frozenset[str]:
     """Return scopes: words separated by spaces (RFC 8693 section 4.2), or a list of them."""
     value: Collection[Any] | None = claims.get(name)
     if value is None:
-        return frozenset()
+        return _NO_SCOPES
     if isinstance(value, str):
         return frozenset(value.split())
     if isinstance(value, list) and all(isinstance(word, str) for word in value):

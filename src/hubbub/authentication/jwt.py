@@ -1,16 +1,17 @@
 """JSON Web Tokens as credentials: signed with a secret of this server, or by an identity provider."""
 
-import json
 from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Self
 
 import jwt
+import msgspec
 from jwt.algorithms import AllowedPublicKeys
 
 from hubbub.authentication.claims import ClaimRules
 from hubbub.authentication.jwks import JWKSet
 from hubbub.authentication.keys import LEAST_SECRET_BYTES, PUBLIC_KEY_ALGORITHMS, hmac_key
+from hubbub.authentication.signatures import verifier
 from hubbub.clock import Clock, SystemClock
 from hubbub.exceptions import ConfigurationError, InvalidToken
 from hubbub.hub.identity import Identity
@@ -46,6 +47,9 @@ class JWTAuthenticator:
 
     __slots__ = ("_algorithms", "_clock", "_jws", "_keys", "_rules", "_secrets")
 
+    keeps_own_time = True
+    """It waits for nothing but a provider's keys, which have a timeout of their own: see `Injector.prepare`."""
+
     def __init__(
         self,
         secret: str | bytes | None = None,
@@ -79,8 +83,7 @@ class JWTAuthenticator:
             self._secrets.append(hmac_key(previous, self._algorithms, "The previous secret"))
         self._rules = ClaimRules(issuer, frozenset(audience or ()), leeway)
         self._clock = clock or SystemClock()
-        # Only these exist for this instance: `none` is not refused, it is unknown.
-        self._jws = jwt.PyJWS(algorithms=self._algorithms, options={"enforce_minimum_key_length": True})
+        self._jws = verifier(self._algorithms)
 
     async def __aenter__(self) -> Self:
         if self._keys is not None:
@@ -109,13 +112,12 @@ class JWTAuthenticator:
             raise InvalidToken(f"The token is longer than {MAX_TOKEN_BYTES} bytes")
         if not token.isascii():
             raise InvalidToken("The token is not a JWT: it has characters that are not ASCII")
-        payload = self._verify(token, await self._candidates(token))
+        keys = self._secrets if self._keys is None else await self._candidates(self._keys, token)
+        payload = self._verify(token, keys)
         return self._rules.identity(_read(payload), self._clock.time())
 
-    async def _candidates(self, token: str) -> list[bytes] | list[AllowedPublicKeys]:
-        """Return the keys that may have signed a token."""
-        if self._keys is None:
-            return self._secrets
+    async def _candidates(self, keys: JWKSet, token: str) -> list[AllowedPublicKeys]:
+        """Return the provider's keys that may have signed a token."""
         try:
             header = self._jws.get_unverified_header(token)
         except jwt.PyJWTError as error:
@@ -124,7 +126,7 @@ class JWTAuthenticator:
         # Before the key is looked up: a token that cannot be right must not cost a request to the provider.
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
             raise self._invalid(jwt.InvalidAlgorithmError())
-        return [await self._keys.find(header.get("kid"), algorithm)]
+        return [await keys.find(header.get("kid"), algorithm)]
 
     def _verify(self, token: str, keys: list[bytes] | list[AllowedPublicKeys]) -> bytes:
         problem: jwt.PyJWTError | None = None
@@ -153,7 +155,8 @@ class JWTAuthenticator:
 
 def _read(payload: bytes) -> dict[str, Any]:
     try:
-        claims = json.loads(payload)
+        # A sixth of the time of `json`, which also makes the names anew for each token.
+        claims = msgspec.json.decode(payload)
     except (ValueError, RecursionError):
         claims = None
     if not isinstance(claims, dict):

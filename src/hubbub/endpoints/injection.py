@@ -2,9 +2,13 @@
 
 A hook runs for a message, not for a request: its dependencies are opened before it and closed after it, so that a
 database session lives as long as one message needs it and no socket pins one.
+
+A connection's first steps are taken outside of any task, where `asyncio.timeout` and all of anyio cannot work. So a hook
+that may wait is given a task there, and one that cannot wait is simply called.
 """
 
 import asyncio
+import dis
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -43,12 +47,18 @@ class Injector:
         Each parameter is either a dependency, or takes the offered value of its annotated type, else of its
         name, else the next that is left.
 
+        A hook is held to the time limit, unless it cannot wait (an ``async def`` without any ``await``), or says by an
+        attribute ``keeps_own_time = True`` that it limits itself, and needs no task of asyncio's to run in.
+
         Raises:
             ConfigurationError: a parameter asks for something that is not offered.
         """
         plan = Plan(hook, offered)
 
-        async def call(**values: Any) -> Any:
+        async def at_once(values: Values) -> Any:
+            return await plan.call(values, {})
+
+        async def limited(values: Values) -> Any:
             try:
                 async with asyncio.timeout(self._timeout) as deadline:
                     return await self._run(plan, values)
@@ -58,6 +68,21 @@ class Injector:
                         f"The server took longer than {self._timeout:g} s; try again."
                     ) from None
                 raise
+
+        async def in_a_task(values: Values) -> Any:
+            if asyncio.current_task() is not None:
+                return await limited(values)
+            task = asyncio.get_running_loop().create_task(limited(values), name=f"hubbub hook {plan.name}")
+            try:
+                return await task
+            finally:
+                task.cancel()  # whoever took these steps may have given up; nothing happens to one that is done
+
+        run = in_a_task if plan.may_wait else at_once
+
+        async def call(**values: Any) -> Any:
+            try:
+                return await run(values)
             except HTTPException as error:
                 if error.status_code < 500:
                     raise Forbidden(str(error.detail)) from error
@@ -102,7 +127,7 @@ class Injector:
 class Plan:
     """A hook's signature, read once."""
 
-    __slots__ = ("_given", "_hook", "_is_async", "dependant", "name")
+    __slots__ = ("_given", "_hook", "_is_async", "dependant", "may_wait", "name")
 
     def __init__(self, hook: Callable[..., Any], offered: Mapping[str, type]) -> None:
         self.name = getattr(hook, "__qualname__", repr(hook))
@@ -126,6 +151,11 @@ class Plan:
                 plain.append((parameter, annotation))
         self._given = self._match(plain, offered)
         self.dependant = self._dependant(dependencies) if dependencies else None
+        keeps_own_time = self._is_async and getattr(hook, "keeps_own_time", False)
+        self.may_wait = self.dependant is not None or not (
+            keeps_own_time or (self._is_async and never_waits(target))
+        )
+        """Whether its call may be suspended; one that keeps its own time counts as if it were not."""
 
     async def call(self, values: Values, solved: Values) -> Any:
         """Run the hook; a sync one in a thread."""
@@ -170,6 +200,15 @@ class Plan:
 
         shell.__signature__ = inspect.Signature(dependencies)  # type: ignore[attr-defined]
         return get_dependant(path="/", call=shell)
+
+
+def never_waits(function: Callable[..., Any]) -> bool:
+    """Tell whether a coroutine function has no `await`, `async with` or `async for`, and so always runs through.
+
+    Whatever suspends a coroutine does it by one instruction. Of what has no code to look at nothing is known.
+    """
+    code = getattr(function, "__code__", None)
+    return code is not None and all(step.opname != "YIELD_VALUE" for step in dis.get_instructions(code))
 
 
 def is_named(parameter: inspect.Parameter) -> bool:

@@ -5,14 +5,15 @@ every implementation to what is promised here.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
+
+import msgspec
 
 from hubbub.types import SessionId, UserId
 
 
-class Lease(NamedTuple):
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """One session's hold on one channel."""
 
     channel: str
@@ -20,8 +21,7 @@ class Lease(NamedTuple):
     session_id: SessionId
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, gc=False):
     """What an arrival or departure did.
 
     Args:
@@ -37,8 +37,7 @@ class Change:
     users: int
 
 
-@dataclass(frozen=True, slots=True)
-class Roster:
+class Roster(msgspec.Struct, frozen=True, gc=False):
     """One page of the users in a channel, in the order of their ids.
 
     Args:
@@ -68,7 +67,11 @@ class PresenceStore(Protocol):
         ...
 
     async def expire(self) -> list[Change]:
-        """End every lease that is over; return the users whose last one it was, each told exactly once."""
+        """End leases that are over; return the users whose last one it was, each told exactly once.
+
+        One step may leave some for the next, so that thousands that are over together stall nobody: call it until
+        it returns nothing.
+        """
         ...
 
     async def roster(self, channel: str, *, limit: int = 100, after: UserId | None = None) -> Roster:

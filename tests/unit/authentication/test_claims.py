@@ -134,3 +134,17 @@ def test_audience(audience, message):
 def test_a_token_with_a_channel_is_for_that_channel_alone():
     assert for_one_channel(judge(channel="room:a"))
     assert not for_one_channel(judge())
+
+
+def test_identities_with_the_same_scopes_share_them():
+    rules = ClaimRules()
+
+    def scopes(*words: str) -> frozenset[str]:
+        return rules.identity({"sub": "ada", "exp": 2e9, "scope": " ".join(words)}, 1e9).scopes
+
+    assert scopes("a", "b") is scopes("b", "a")
+    assert scopes() is scopes()
+    for number in range(1000):
+        assert scopes(f"s{number}") == {f"s{number}"}
+    assert len(rules._known) <= 256
+    assert scopes("a", "b") == {"a", "b"}

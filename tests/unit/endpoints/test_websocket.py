@@ -209,6 +209,7 @@ class TestTheEnd:
             rooms(application)
             bob, ada = await application.member("bob", "a"), await application.member("ada", "a")
             await bob.expect("user_joined")
+            await application.pass_time(0.5)
             await ada.close()
             assert (await bob.expect("user_left"))["user_id"] == "ada"
 
@@ -218,6 +219,7 @@ class TestTheEnd:
             rooms(application)
             bob, ada = await application.member("bob", "a"), await application.member("ada", "a")
             await bob.expect("user_joined")
+            await application.pass_time(0.5)
             await (ada.cut() if way == "cut" else ada.close(1001))
             await application.gone(ada)
             assert bob.waiting() == []

@@ -344,6 +344,11 @@ class Stage:
         self.node.wheel.turn()
         await self.settle()
 
+    async def all_told(self) -> None:
+        """Let what is gathered of comings and goings be told, and every channel be quiet again."""
+        for _ in range(2):
+            await self.pass_time(0.25)
+
     def feed(self, channel: str) -> Any:
         """Return what the node has of a channel."""
         return self.node.feeds._feeds[channel]

@@ -1,10 +1,11 @@
 """Who is where: arrivals, departures, and who went offline, each told once."""
 
 import logging
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from stage import Guest, Stage, one, room, types
+from stage import Guest, Stage, one, room, turns, types
 
 from hubbub.exceptions import PublishError
 from hubbub.hub.attendance import ROSTER_LIMIT
@@ -27,6 +28,7 @@ async def into(stage: Stage, *users: str) -> list[Guest]:
     guests = [await stage.enter(user) for user in users]
     for guest in guests:
         await guest.join("a")
+    await stage.all_told()
     for guest in guests:
         guest.news()
     return guests
@@ -36,6 +38,7 @@ async def test_joined_says_who_is_there_oneself_included():
     async with Stage() as stage:
         ada, bob = await stage.enter("ada"), await stage.enter("bob")
         first = await ada.join("a")
+        await stage.all_told()
         assert (first["members"], first["active_users"]) == (["ada"], 1)
         second = await bob.join("a")
         assert (second["members"], second["active_users"]) == (["ada", "bob"], 2)
@@ -52,7 +55,7 @@ async def test_the_shape_of_an_arrival():
             "room_id": "a",
             "channel": ROOM,
             "user_id": "bob",
-            "timestamp": "2025-06-15T15:06:40.000Z",
+            "timestamp": "2025-06-15T15:06:40.500Z",
             "active_users": 2,
         }
 
@@ -86,6 +89,7 @@ async def test_a_clean_leave_is_told_at_once():
         ada, bob, eve = await into(stage, "ada", "bob", "eve")
         await bob.leave(clean=True)
         assert comings(ada) == [("left", "bob", 2)]
+        await stage.all_told()
         await eve.ask("leave_room", room_id="a")
         assert comings(ada) == [("left", "eve", 1)]
 
@@ -293,8 +297,87 @@ async def test_leases_are_given_up_with_their_sessions():
         for guest in guests:
             await guest.leave()
         assert len(stage.node.attendance) == 0
-        assert (stage.presence._channels, stage.presence._ends) == ({}, {})
+        await stage.pass_time(31)
+        await stage.all_told()
+        assert (stage.presence._channels, stage.presence._due) == ({}, {})
+        assert stage.node.attendance._round == []
         assert (await stage.node.attendance.roster(EVERYONE)).total == 0
+
+
+class TestRenewal:
+    """The leases of a node are renewed in slices, each in a third of its time."""
+
+    async def test_each_once_a_round_and_never_all_at_once(self):
+        async with Stage(lease=30) as stage:
+            users = [f"user{number:02}" for number in range(40)]
+            for user in users:
+                await stage.enter(user)
+            renewed: list[tuple[float, list[str]]] = []
+            renew = stage.presence.renew
+
+            async def spy(leases: Any, seconds: float) -> None:
+                assert seconds == 30
+                renewed.append((stage.clock.monotonic(), [lease.user_id for lease in leases]))
+                await renew(leases, seconds)
+
+            stage.presence.renew = spy
+            await stage.pass_time(10)  # a sweep that late renews everything
+            assert sorted(renewed[0][1]) == users
+            for _ in range(200):
+                await stage.pass_time(0.5)
+            assert max(len(batch) for _, batch in renewed[1:]) <= 5
+            for user in users:
+                times = [when for when, batch in renewed if user in batch]
+                assert len(times) == 10
+                assert max(later - before for before, later in pairwise(times)) <= 20.5
+
+    async def test_nobody_is_lost_while_others_come_and_go(self):
+        gone: list[str] = []
+
+        async def offline(user_id: UserId) -> None:
+            gone.append(user_id)
+
+        async with Stage(lease=3, grace=1) as stage:
+            stage.node.attendance.offline_hooks.append(offline)
+            stay = [f"stay{number}" for number in range(7)]
+            for user in stay:
+                await stage.enter(user)
+            passing: list[Guest] = []
+            for number in range(60):
+                passing += [await stage.enter(f"passing{number}.{each}") for each in range(number % 5)]
+                while len(passing) > 6:
+                    await passing.pop(number % 3).leave(clean=number % 2 == 0)
+                await stage.pass_time((0.5, 0.5, 0.9, 0.2)[number % 4])
+                assert await stage.node.attendance.online([UserId(user) for user in stay]) == set(stay)
+            assert {"stay0", "stay6"}.isdisjoint(gone)
+            assert len(gone) > 40
+
+    async def test_thousands_that_are_lost_together_stall_nothing(self):
+        async with Stage(room(join_leave=False), grace=5) as stage:
+            guests = [await stage.enter(f"user{number:04}") for number in range(1500)]
+            gone: list[str] = []
+            between: list[int] = []
+
+            async def offline(user_id: UserId) -> None:
+                gone.append(user_id)
+
+            left = [1500]
+
+            async def look() -> None:
+                while len(gone) < 1500:
+                    between.append(len(gone))
+                    left.append((await stage.presence.roster(EVERYONE, limit=0)).total)
+                    await turns(1)
+
+            stage.node.attendance.offline_hooks.append(offline)
+            for guest in guests:
+                stage.node.end(guest.session, clean=False)
+            await stage.settle()
+            stage.start(look())
+            await stage.pass_time(6)
+            assert sorted(gone) == sorted(guest.session.user_id for guest in guests)
+            assert max(later - before for before, later in pairwise(between)) <= 32
+            assert max(before - later for before, later in pairwise(left)) <= 250
 
 
 class TestCrowds:
@@ -335,6 +418,7 @@ class TestCrowds:
             bob = await stage.enter("bob")
             await bob.join("b")
             for name in ("eve", "joe"):
+                await stage.all_told()
                 await (await stage.enter(name)).join("b")
             assert comings(bob) == [("joined", "eve", 2), ("joined", "joe", 3)]
 
@@ -346,4 +430,4 @@ class TestCrowds:
             await stage.settle()
             await stage.pass_time(1.2)
             await stage.pass_time(1.2)
-            assert stage.node.attendance._crowds == {}
+            assert len(stage.node.attendance._announcer) == 0

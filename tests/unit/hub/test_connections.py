@@ -491,6 +491,7 @@ class TestClosing:
             bob, ada = await stage.enter("bob"), await stage.enter("ada")
             await bob.join("a")
             await ada.join("a")
+            await stage.all_told()
             bob.news()
             stage.node.connections.close(ada.session, code, "away")
             await ada.leave()
@@ -556,7 +557,8 @@ class TestTheEnd:
             for guest in guests:
                 await guest.leave(clean=way == "clean")
             await stage.pass_time(6)
-            await stage.pass_time(1)
+            await stage.all_told()
+            await stage.all_told()
             assert_empty(stage)
             assert len(stage.node.wheel) == timers
             assert all(guest.session.subscriptions == {} for guest in guests)
@@ -575,6 +577,7 @@ class TestTheEnd:
             assert set(ada.session.subscriptions) == {"user:ada"}
             await ada.leave(clean=False)
             await stage.pass_time(6)
+            await stage.all_told()
             assert_empty(stage)
             assert len(stage.node.wheel) == timers
 

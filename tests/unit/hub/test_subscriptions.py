@@ -147,13 +147,14 @@ async def test_a_read_that_fails_takes_nobody_in_and_the_members_hear_of_coming_
     async with Stage(room()) as stage:
         ada, bob = await stage.enter("ada"), await stage.enter("bob")
         await bob.join("a")
+        await stage.all_told()
         stage.broker.hold("read", when="after")
         joining = stage.start(ada.ask("join_room", room_id="a", ref=1))
         (await stage.broker.held()).fail(ConnectionError("no broker"))
         stage.broker.let("read")
         assert one(await joining, "error")["code"] == "internal"
         assert (await stage.node.attendance.roster(ROOM)).users == ("bob",)
-        await stage.settle()
+        await stage.all_told()
         await stage.say(ROOM, "one")
         assert ada.news() == []
         assert types(bob.news()) == ["user_joined", "user_left", "message"]

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from hubbub.hub.presence import Lease, PresenceStore
+from hubbub.hub.presence import Change, Lease, PresenceStore
 from hubbub.testing.clock import FakeClock
 from hubbub.types import SessionId, UserId
 
@@ -15,6 +15,14 @@ CHANNEL = "room:conformance"
 def lease(user: str, device: str = "1", channel: str = CHANNEL) -> Lease:
     """One device of a user."""
     return Lease(channel, UserId(user), SessionId(f"{user}-{device}"))
+
+
+async def ended(store: PresenceStore) -> list[Change]:
+    """End everything that is over, in as many steps as the store likes."""
+    changes = []
+    while step := await store.expire():
+        changes += step
+    return changes
 
 
 class PresenceSuite(ABC):
@@ -65,11 +73,11 @@ class PresenceSuite(ABC):
             self.pass_time(clock, 20)
             await store.renew([lease("ada")], 30)
             self.pass_time(clock, 15)
-            changes = await store.expire()
+            changes = await ended(store)
             assert [(each.user_id, each.edge, each.users) for each in changes] == [("bob", True, 1)]
-            assert await store.expire() == []
+            assert await ended(store) == []
             self.pass_time(clock, 40)
-            assert [each.user_id for each in await store.expire()] == ["ada"]
+            assert [each.user_id for each in await ended(store)] == ["ada"]
 
     async def test_the_end_of_one_device_of_two_is_no_departure(self) -> None:
         """The user stays; nothing is reported."""
@@ -77,7 +85,7 @@ class PresenceSuite(ABC):
             await store.enter(lease("ada", "phone"), 5)
             await store.enter(lease("ada", "laptop"), 30)
             self.pass_time(clock, 10)
-            assert await store.expire() == []
+            assert await ended(store) == []
             assert (await store.roster(CHANNEL)).users == ("ada",)
 
     async def test_renewing_for_less_is_a_grace(self) -> None:
@@ -86,7 +94,7 @@ class PresenceSuite(ABC):
             await store.enter(lease("ada"), 300)
             await store.renew([lease("ada"), lease("nobody")], 5)
             self.pass_time(clock, 6)
-            assert [each.user_id for each in await store.expire()] == ["ada"]
+            assert [each.user_id for each in await ended(store)] == ["ada"]
             assert (await store.roster(CHANNEL)).total == 0
 
     async def test_coming_back_within_the_grace_is_no_event(self) -> None:
@@ -97,7 +105,7 @@ class PresenceSuite(ABC):
             self.pass_time(clock, 3)
             assert not (await store.enter(lease("ada", "after"), 300)).edge
             self.pass_time(clock, 5)
-            assert await store.expire() == []
+            assert await ended(store) == []
 
     async def test_concurrent_sweeps_report_each_departure_once(self) -> None:
         """Of all who sweep at once, one is told."""
@@ -105,10 +113,54 @@ class PresenceSuite(ABC):
             for number in range(20):
                 await store.enter(lease(f"user{number:02}"), 5)
             self.pass_time(clock, 6)
-            sweeps = await asyncio.gather(*(store.expire() for _ in range(5)))
+            sweeps = await asyncio.gather(*(ended(store) for _ in range(5)))
             assert sorted(each.user_id for sweep in sweeps for each in sweep) == [
                 f"user{number:02}" for number in range(20)
             ]
+
+    async def test_thousands_that_end_together_are_each_reported_once(self) -> None:
+        """However many steps that takes, and whatever is renewed or given up between the steps."""
+        async with self.running() as (store, clock):
+            users = [f"user{number:04}" for number in range(2000)]
+            for user in users:
+                await store.enter(lease(user), 5)
+            await store.renew([lease(user) for user in users[:10]], 60)
+            self.pass_time(clock, 6)
+            changes = await ended(store)
+            assert sorted(each.user_id for each in changes) == users[10:]
+            assert min(each.users for each in changes) == 10
+            assert (await store.roster(CHANNEL, limit=20)).users == tuple(users[:10])
+
+    async def test_a_lease_renewed_again_and_again_ends_when_it_was_last_renewed_for(self) -> None:
+        """Longer, shorter and longer again: the last word counts."""
+        async with self.running() as (store, clock):
+            await store.enter(lease("ada"), 5)
+            for seconds in (300, 5, 60, 10, 40, 20):
+                await store.renew([lease("ada")], seconds)
+                self.pass_time(clock, 4)
+                assert await ended(store) == []
+            self.pass_time(clock, 15)
+            assert await ended(store) == []
+            self.pass_time(clock, 2)
+            assert [each.user_id for each in await ended(store)] == ["ada"]
+            self.pass_time(clock, 600)
+            assert await ended(store) == []
+
+    async def test_one_of_several_devices_is_told_from_the_others(self) -> None:
+        """Each lease ends, or is given up, by itself; a user whose only device is another one keeps it."""
+        async with self.running() as (store, clock):
+            for device in ("phone", "laptop", "tablet"):
+                await store.enter(lease("ada", device), 30)
+            assert not (await store.leave(lease("ada", "phone"))).edge
+            assert not (await store.leave(lease("ada", "phone"))).edge
+            await store.renew([lease("ada", "phone"), lease("ada", "laptop")], 60)
+            self.pass_time(clock, 40)
+            assert await ended(store) == []
+            assert not (await store.leave(lease("ada", "tablet"))).edge
+            assert (await store.roster(CHANNEL)).users == ("ada",)
+            assert not (await store.enter(lease("ada", "tablet"), 60)).edge
+            assert not (await store.leave(lease("ada", "laptop"))).edge
+            assert (await store.leave(lease("ada", "tablet"))).edge
 
     async def test_rosters_are_paged_in_order(self) -> None:
         """Pages join up; a page of none only counts."""
@@ -124,6 +176,11 @@ class PresenceSuite(ABC):
             assert (await store.roster(CHANNEL, limit=5)).cursor is None
             count = await store.roster(CHANNEL, limit=0)
             assert (count.users, count.total) == ((), 5)
+            for number in (5, 7):
+                await store.enter(lease(f"user{number}"), 30)
+            for number in (3, 0):
+                await store.leave(lease(f"user{number}"))
+            assert (await store.roster(CHANNEL)).users == ("user1", "user2", "user4", "user5", "user7")
 
     async def test_channels_are_apart(self) -> None:
         """Leaving one leaves the others alone; who is where is asked in bulk."""

@@ -1,0 +1,151 @@
+"""Telling a channel's members who came and went: the first at once, those that follow close behind it together."""
+
+import logging
+
+from hubbub.clock import Clock
+from hubbub.exceptions import PublishError
+from hubbub.hub.background import Background
+from hubbub.hub.errands import Errands
+from hubbub.hub.namespaces import Namespace, Namespaces
+from hubbub.hub.presence import Change
+from hubbub.hub.publications import Draft, Kind
+from hubbub.hub.publishing import Publisher
+from hubbub.hub.session import uuid7
+from hubbub.hub.wheel import Wheel
+from hubbub.types import UserId
+
+logger = logging.getLogger(__name__)
+
+CROWD = 100
+"""Above so many users one announcement stands for all of an interval."""
+WINDOW = 0.1
+"""Seconds in which announcements of a channel are gathered, once it was told something."""
+CROWD_WINDOW = 1.0
+"""The same in a crowd: each of n arrivals told to n members would be n² messages."""
+
+
+class Gathered:
+    """What a channel has not been told yet."""
+
+    __slots__ = ("_changes", "_of_crowd", "users")
+
+    def __init__(self, users: int) -> None:
+        self._changes: dict[UserId, Kind] = {}
+        self._of_crowd: tuple[UserId, Kind] | None = None
+        self.users = users
+        """The latest count, which all that is gathered is told with: it is the right one at that moment."""
+
+    def add(self, change: Change, kind: Kind) -> None:
+        """Gather one more; coming and going of one user, neither of them told yet, cancel each other out."""
+        self.users = change.users
+        before = self._changes.pop(change.user_id, kind)
+        if before is not kind:
+            return
+        if change.users > CROWD:
+            self._of_crowd = change.user_id, kind
+            return
+        if self._of_crowd is not None and self._of_crowd[0] == change.user_id:
+            self._of_crowd = None  # what the user did since then is told instead
+        self._changes[change.user_id] = kind
+
+    def take(self) -> list[tuple[UserId, Kind]]:
+        """Return what is to be told, and begin anew."""
+        told = list(self._changes.items())
+        if self._of_crowd is not None:
+            told.append(self._of_crowd)
+        self._changes.clear()
+        self._of_crowd = None
+        return told
+
+    def __bool__(self) -> bool:
+        return bool(self._changes) or self._of_crowd is not None
+
+
+class Announcer:
+    """Announces arrivals and departures, joining being O(1) however many come at once.
+
+    A channel that was quiet is told at once, and so are those who were alone there. What follows within `WINDOW` is gathered and told together when that is
+    over, in the order of its users' last steps; then another window begins, until there was nothing to tell. Up to
+    `CROWD` users each arrival and departure is told; above it the latest of a `CROWD_WINDOW` stands for all.
+
+    A channel's next window begins when it has been told, so that a slow broker never has two of its announcements.
+
+    Args:
+        publisher: carries the announcements.
+        namespaces: which channels announce.
+        clock: what time announcements carry.
+        wheel: ends the windows.
+        background: tells what was gathered.
+    """
+
+    def __init__(
+        self, publisher: Publisher, namespaces: Namespaces, clock: Clock, wheel: Wheel, background: Background
+    ) -> None:
+        self._publisher = publisher
+        self._namespaces = namespaces
+        self._clock = clock
+        self._wheel = wheel
+        self._windows: dict[str, Gathered] = {}
+        """The channels that were told something just now."""
+        self._due = Errands(background, self._tell_gathered)
+
+    async def announce(self, change: Change, kind: Kind) -> None:
+        """Tell the members of an arrival or departure, now or soon."""
+        gathered = self._windows.get(change.channel)
+        if gathered is not None:
+            gathered.add(change, kind)
+            return
+        _, namespace = self._namespaces.resolve(change.channel)
+        if not namespace.announces:
+            return
+        gathered = self._windows[change.channel] = Gathered(change.users)
+        try:
+            await self._tell(namespace, change.channel, change.user_id, kind, change.users)
+        finally:
+            # Whoever was alone has not been told anything, so that the next to come is told of at once.
+            if gathered or change.users > (kind is Kind.JOIN):
+                self._open_window(change.channel, gathered)
+            else:
+                del self._windows[change.channel]
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def _open_window(self, channel: str, gathered: Gathered) -> None:
+        seconds = WINDOW if gathered.users <= CROWD else CROWD_WINDOW
+        self._wheel.after(seconds, self._window_over, channel)
+
+    def _window_over(self, channel: str) -> None:
+        if self._windows[channel]:
+            self._due.add(channel)
+        else:
+            del self._windows[channel]
+
+    async def _tell_gathered(self, channel: str) -> None:
+        gathered = self._windows[channel]
+        _, namespace = self._namespaces.resolve(channel)
+        try:
+            # Taken here and not when the window ended: what came in between goes along.
+            for user_id, kind in gathered.take():
+                await self._tell(namespace, channel, user_id, kind, gathered.users)
+        finally:
+            self._open_window(channel, gathered)
+
+    async def _tell(
+        self, namespace: Namespace, channel: str, user_id: UserId, kind: Kind, users: int
+    ) -> None:
+        draft = Draft(
+            channel,
+            kind.name.lower(),
+            str(users).encode(),
+            str(uuid7()),
+            self._clock.time(),
+            kind,
+            user_id,
+            frozenset((user_id,)),
+        )
+        try:
+            await self._publisher.put(namespace, draft)
+        except PublishError:
+            # Announcements may be lost (they are not stored); the members' next `presence` is right again.
+            logger.warning("An announcement for %r was lost", channel, exc_info=True)
