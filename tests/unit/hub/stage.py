@@ -21,6 +21,7 @@ from hubbub.hub.node import Node
 from hubbub.hub.outlet import Listener, Pulse
 from hubbub.hub.publications import Draft, Position, Publication
 from hubbub.hub.session import Session
+from hubbub.hub.turn import Turn
 from hubbub.testing import FakeClock
 from hubbub.types import UserId
 
@@ -239,6 +240,40 @@ class PacedOutlet:
             self.sent += [json.loads(message["text"]) for message in self.queue.popleft().messages]
 
 
+class GatheringOutlet(PacedOutlet):
+    """As the direct outlet: gathers frames to the end of the turn, unless they are written through."""
+
+    def __init__(self, turn: Turn) -> None:
+        super().__init__()
+        self.writes = 0
+        self._turn = turn
+        self._gathered: list[TextFrame] | None = None
+
+    def write(self, frame: TextFrame) -> None:
+        if self._gathered is not None:
+            self._gathered.append(frame)
+        elif self.closed_with is None:
+            self._gathered = [frame]
+            self._turn.put_off_outlet(self)
+
+    def write_through(self, frame: TextFrame) -> None:
+        assert self.closed_with is None, "something was written behind a Close frame"
+        self.writes += 1
+        self.written_through += 1
+        super().write(frame)
+
+    def flush(self) -> None:
+        gathered, self._gathered = self._gathered, None
+        if gathered is not None:
+            self.writes += 1
+            for frame in gathered:
+                super().write(frame)
+
+    def close(self, code: int, reason: str) -> None:
+        self.flush()
+        super().close(code, reason)
+
+
 class Guest:
     """A session, what it was sent, and the way to ask for things."""
 
@@ -253,6 +288,11 @@ class Guest:
         await self._node.dispatcher.handle(self.session, json.dumps({"type": kind, **fields}))
         self._node.turn.end()
         return self.news()
+
+    def begin(self, kind: str, /, **fields: Any) -> None:
+        """Send a message, and do not end the turn in which it is carried out as far as it gets."""
+        text = json.dumps({"type": kind, **fields})
+        self._node.background.begin(self._node.dispatcher.handle(self.session, text))
 
     async def join(self, room: str, **fields: Any) -> Any:
         """Join a room and return its `joined`."""
@@ -285,10 +325,18 @@ class Stage:
     Args:
         namespaces: beside `user`; rooms with presence, and topics, when left out.
         limits: the bounds.
+        gathering: whether outlets are as the direct one.
         timing: heartbeat, lease, grace and leeway.
     """
 
-    def __init__(self, *namespaces: Namespace, limits: Limits | None = None, **timing: float) -> None:
+    def __init__(
+        self,
+        *namespaces: Namespace,
+        limits: Limits | None = None,
+        gathering: bool = False,
+        **timing: float,
+    ) -> None:
+        self._gathering = gathering
         self.clock = FakeClock()
         self.broker = HeldBroker(self.clock)
         self.presence = MemoryPresence(self.clock)
@@ -309,7 +357,7 @@ class Stage:
 
     def guest(self, user: str, *, expires_at: float | None = None, path: str | None = None) -> Guest:
         """Make a session that is not taken in yet."""
-        outlet = PacedOutlet()
+        outlet = GatheringOutlet(self.node.turn) if self._gathering else PacedOutlet()
         identity = Identity(UserId(user), expires_at=expires_at)
         return Guest(self.node, self.node.session(identity, self.encoding, outlet, path), outlet)
 
@@ -322,9 +370,17 @@ class Stage:
 
     async def say(self, channel: str, content: Any, *, exclude: Collection[str] = ()) -> Position:
         """Publish a message as the server."""
-        position = await self.node.publisher.publish(channel, "message", {"content": content}, exclude=exclude)
+        position = await self.node.publisher.publish(
+            channel, "message", {"content": content}, exclude=exclude
+        )
         self.node.turn.end()
         return position
+
+    def publish(self, channel: str, *contents: Any, exclude: Collection[str] = ()) -> None:
+        """Publish as the server, in this turn; nothing of it waits."""
+        for content in contents:
+            publishing = self.node.publisher.publish(channel, "message", {"content": content}, exclude=exclude)
+            assert self.node.background.begin(publishing) is None
 
     def start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         """Run something beside the test, which must end before the stage does."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from hubbub.server.bounded_http import HEAD_BYTES, LINE_BYTES, LINES
+from hubbub.uvicorn.bounded_http import HEAD_BYTES, LINE_BYTES, LINES
 
 from hubbub.server import bounded_http
 from hubbub.server.app import create_app
