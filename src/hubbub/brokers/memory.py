@@ -5,7 +5,7 @@ import secrets
 from collections import OrderedDict, deque
 from itertools import islice
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from hubbub.clock import Clock, SystemClock
 from hubbub.hub.broker import Reading, Receiver, Retention
@@ -91,6 +91,8 @@ class MemoryBroker:
     A stream that is empty and was not published to for twice its `ttl` is forgotten; the channel's next stream goes
     on above every offset that was ever forgotten, so that an old position is told from a new one.
     """
+
+    immediate: Literal[True] = True
 
     def __init__(self, clock: Clock | None = None, max_bytes: int = 512 * 1024 * 1024) -> None:
         self._clock = clock or SystemClock()

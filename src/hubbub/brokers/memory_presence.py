@@ -5,7 +5,7 @@ import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection, Iterable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 
@@ -105,6 +105,8 @@ class MemoryPresence:
     Args:
         clock: what time it is.
     """
+
+    immediate: Literal[True] = True
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()

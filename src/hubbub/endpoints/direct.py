@@ -337,7 +337,7 @@ class Link(asyncio.Protocol):
         if session.closed:
             return
         self._busy = True
-        rest = self._node.background.begin(self._node.dispatcher.handle(session, text))
+        rest = self._node.perform(session, text)
         if rest is None:
             self._busy = False
         else:

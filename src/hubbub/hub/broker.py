@@ -6,7 +6,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -41,6 +41,13 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     top: Position
     publications: tuple[Publication, ...] = ()
     whole: bool = True
+
+
+@runtime_checkable
+class Immediate(Protocol):
+    """An ability of a broker or presence store: none of its methods ever waits, so that they need no task around them."""
+
+    immediate: Literal[True]
 
 
 class Broker(Protocol):

@@ -242,6 +242,7 @@ class Connections:
         await self._subscriptions.attach(session, own, namespace, None, answer)
 
     def _words(self, session: Session, channel: str | None = None, reading: Reading | None = None) -> Welcome:
+        session.greeted = True
         return Welcome(
             user_id=session.user_id,
             session_id=session.id,

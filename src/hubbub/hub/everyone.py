@@ -41,7 +41,7 @@ class Everyone:
         for publication in batch:
             frames: dict[Encoding, Any] = {}
             for session in self._sessions:
-                if session.closed or not publication.is_for(session.user_id):
+                if session.closed or not session.greeted or not publication.is_for(session.user_id):
                     continue
                 if session.slow:
                     self._statistics.count(self._statistics.gaps, "not_kept")

@@ -356,14 +356,17 @@ class Feed:
         self._newest = position.offset
 
     def _begin_anew(self, publication: Publication) -> None:
-        first = not self.position.epoch
+        first, before = not self.position.epoch, self.position
         self._move_to(Position(publication.epoch, publication.offset - 1))
         if first:
             return
         reply = reset(self.name, publication.epoch)
-        for session in self.live:
-            if not session.slow:  # a slow one is told when it is brought up to date
+        for session, subscription in self.live.items():
+            if not subscription.lagging:
                 session.send(reply)
+            elif not subscription.behind:  # it is told when it is brought up to date, from where it stands
+                subscription.position = before
+                subscription.behind = 1
 
 
 def reset(channel: str, epoch: Epoch) -> Reset:

@@ -11,7 +11,7 @@ from hubbub.clock import Clock
 from hubbub.codes import CloseCode
 from hubbub.hub.attendance import Attendance
 from hubbub.hub.background import Background
-from hubbub.hub.broker import Broker
+from hubbub.hub.broker import Broker, Immediate
 from hubbub.hub.catch_up import SLOW, CatchUp
 from hubbub.hub.connections import Connections
 from hubbub.hub.dispatch import Authenticator, Dispatcher
@@ -100,6 +100,7 @@ class Node:
             read_subscription_token,
             self.statistics,
         )
+        self._immediate = isinstance(broker, Immediate) and isinstance(presence, Immediate)
         self._exit = AsyncExitStack()
         self._turning: set[str] = set()
 
@@ -109,6 +110,15 @@ class Node:
         """Make a session; `connections.open` takes it in."""
         bucket = TokenBucket(self.limits.message_rate, self.clock)
         return Session(identity, encoding, outlet, bucket, self.catch_up, room)
+
+    def perform(self, session: Session, text: str) -> "asyncio.Task[None] | None":
+        """Carry out what a client asks for, at once where nothing has to be waited for.
+
+        Returns:
+            The task of what is left to do; `None` when it is done.
+        """
+        work = self.dispatcher.handle(session, text)
+        return self.background.begin(work) if self._immediate else self.background.start(work)
 
     def end(self, session: Session, *, clean: bool) -> None:
         """Clean up after a session in a task of the node's own, which no cancelled connection can skip."""

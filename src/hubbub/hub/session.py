@@ -45,6 +45,7 @@ class Session:
         "congested",
         "encoding",
         "expiry",
+        "greeted",
         "heartbeat",
         "id",
         "identity",
@@ -76,6 +77,8 @@ class Session:
         """Whether a Close frame was sent or received; nothing is written any more."""
         self.close_code: CloseCode | None = None
         """The code this side closed it with."""
+        self.greeted = False
+        """Whether it was sent its welcome, which comes before everything else."""
         self.congested = False
         """Whether its outlet cannot take more at the moment."""
         self.slow = False

@@ -84,7 +84,7 @@ class Turn:
         while self._outlets:
             outlets, self._outlets = self._outlets, []
             for outlet in outlets:
-                outlet.flush()
+                self._flush(outlet)
 
     def end(self) -> None:
         """Flush everything: small channels into the outlets, the outlets, then the crowds."""
@@ -95,9 +95,16 @@ class Turn:
             if feed.is_crowd:
                 crowds.append(feed)
             else:
-                feed.flush()
+                self._flush(feed)
         self.flush_outlets()
         for feed in crowds:
-            feed.flush()
+            self._flush(feed)
         while self._overflown:
             self._overflow(self._overflown.pop())
+
+    def _flush(self, one: Flushable) -> None:
+        try:
+            one.flush()
+        except Exception:  # it must not hold up the others
+            logger.exception("Something could not be sent at the end of a turn")
+            self.statistics.failures += 1

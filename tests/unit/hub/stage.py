@@ -286,7 +286,6 @@ class Guest:
     async def ask(self, kind: str, /, **fields: Any) -> list[Any]:
         """Send a message, and return everything that came since the last look."""
         await self._node.dispatcher.handle(self.session, json.dumps({"type": kind, **fields}))
-        self._node.turn.end()
         return self.news()
 
     def begin(self, kind: str, /, **fields: Any) -> None:
@@ -300,7 +299,7 @@ class Guest:
 
     def news(self) -> list[Any]:
         """Return what came since the last look, to the end of this turn of the event loop."""
-        self._node.turn.end()
+        end_turn(self._node)
         news = self.outlet.sent[self._read :]
         self._read = len(self.outlet.sent)
         return news
@@ -379,7 +378,9 @@ class Stage:
     def publish(self, channel: str, *contents: Any, exclude: Collection[str] = ()) -> None:
         """Publish as the server, in this turn; nothing of it waits."""
         for content in contents:
-            publishing = self.node.publisher.publish(channel, "message", {"content": content}, exclude=exclude)
+            publishing = self.node.publisher.publish(
+                channel, "message", {"content": content}, exclude=exclude
+            )
             assert self.node.background.begin(publishing) is None
 
     def start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
@@ -433,6 +434,13 @@ class Stage:
                 if not task.cancelled():
                     task.result()
         await self.node.__aexit__(exc_type, exc, traceback)
+
+
+def end_turn(node: Node) -> None:
+    """End this turn of the event loop, and the next ones in which something is left to do."""
+    node.turn.end()
+    while node.turn._scheduled:
+        node.turn.end()
 
 
 async def turns(number: int = 12) -> None:

@@ -10,7 +10,7 @@ from hubbub.codes import CloseCode
 from hubbub.dialects.plain import PlainJSON
 from hubbub.endpoints.queued import TextEncoding
 from hubbub.hub.fanout import CROWD
-from hubbub.hub.namespaces import NO_HISTORY
+from hubbub.hub.namespaces import NO_HISTORY, Overflow
 
 ROOM = "room:a"
 
@@ -64,12 +64,11 @@ async def test_the_channels_of_a_small_room_and_the_answer_are_one_write():
         for guest in (ada, bob):
             await guest.join("b")
         writes = ada.outlet.writes
-        ada.begin("message", room_id="a", content=1, ref=1)
-        ada.begin("message", room_id="b", content=2, ref=2)
-        bob.begin("message", room_id="a", content=3)
-        assert ada.news() is not None
+        ada.begin("message", room_id="a", content="1", ref=1)
+        ada.begin("message", room_id="b", content="2", ref=2)
+        bob.begin("message", room_id="a", content="3")
+        assert sorted(types(ada.news())) == ["ack", "ack", "message", "message", "message"]
         assert ada.outlet.writes == writes + 1
-        assert sorted(types(ada.outlet.sent[-5:])) == ["ack", "ack", "message", "message", "message"]
 
 
 @SIZES
@@ -249,7 +248,7 @@ async def test_an_epoch_that_begins_in_the_middle_of_a_turn(size):
 @SIZES
 @pytest.mark.parametrize("missed", [0, 1])
 async def test_a_slow_one_is_told_that_the_stream_began_anew(missed, size):
-    async with stage_of() as stage:
+    async with stage_of(overflow=Overflow.DROP_OLDEST) as stage:
         guests = await gathered(stage, size)
         ada = guests[0]
         stage.publish(ROOM, 1)
@@ -308,24 +307,6 @@ async def test_what_cannot_be_encoded_harms_its_own_batch_alone(size, caplog: py
         stage.publish(ROOM, "next")
         assert [guest.contents() for guest in guests] == [["next"]] * size
         assert stage.feed(ROOM).position.offset == 3
-
-
-async def test_what_cannot_be_encoded_does_not_hold_up_one_that_waits(caplog: pytest.LogCaptureFixture):
-    async with stage_of() as stage:
-        stage.encoding = Picky(PlainJSON())
-        ada = await stage.enter("ada")
-        stage.broker.hold_deliveries()
-        stage.publish(ROOM, 1)
-        ada.begin("join_room", room_id="a")  # stands behind what the feed was told
-        stage.publish(ROOM, "bad", 3)
-        with caplog.at_level(logging.ERROR):
-            while stage.broker.late:
-                stage.broker.deliver(1)
-        stage.broker.deliver()
-        stage.publish(ROOM, 4)
-        news = ada.news()
-        assert types(news) == ["joined", "message", "message"]
-        assert offsets(news) == [3, 4]
 
 
 @SIZES

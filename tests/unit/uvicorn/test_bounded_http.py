@@ -6,15 +6,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from hubbub.uvicorn.bounded_http import HEAD_BYTES, LINE_BYTES, LINES
 
-from hubbub.server import bounded_http
 from hubbub.server.app import create_app
 from hubbub.server.listening import listen
+from hubbub.server.protocols import Protocols
 from hubbub.server.serving import Server, configuration
 from hubbub.server.settings import Settings
-
-from .conftest import SECRET
+from hubbub.uvicorn import BoundedHTTP, DirectWebSocket, bounded_http
+from hubbub.uvicorn.bounded_http import HEAD_BYTES, LINE_BYTES, LINES
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[], AbstractAsyncContextManager[Streams]]
@@ -23,11 +22,14 @@ Connect = Callable[[], AbstractAsyncContextManager[Streams]]
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
     """A factory of connections to a server that runs."""
-    settings = Settings(secret_key=SECRET)
+    settings = Settings(secret_key="00" * 32)
     ready = asyncio.Event()
     with listen("127.0.0.1", 0, settings) as listener:
         port = listener.getsockname()[1]
-        server = Server(configuration(create_app(settings), settings), ready.set)
+        server = Server(
+            configuration(create_app(settings, Protocols("direct", BoundedHTTP, DirectWebSocket)), settings),
+            ready.set,
+        )
         running = asyncio.create_task(server.serve([listener]))
 
         @asynccontextmanager
