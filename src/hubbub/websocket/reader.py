@@ -93,7 +93,10 @@ class FrameReader:
         self._expect_message()
 
     def feed(self, data: bytes) -> None:
-        """Take what arrived; dropped after a Close or a violation."""
+        """Take what arrived; dropped after a Close or a violation.
+
+        What has not been read by then is copied, so let the peer wait while you do not read.
+        """
         if self._data or self._partial is not None:
             self._append(data)
         else:
