@@ -24,6 +24,11 @@ _AFTER_SCHEME = re.compile(r"(?P<scheme>[^:/?#]+://)(?P<name>[^:/?#@]+)")
 
 _WILDCARD = "://*."
 
+_REMEMBERED = 256
+"""Pairs of Origin and Host that were allowed, which nearly all handshakes share; what was refused is not remembered."""
+_LONGEST = 600
+"""Bytes of a pair that is remembered: two names of 255, scheme and ports."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -82,7 +87,7 @@ class OriginPolicy:
         ConfigurationError: an entry is none of these; the message says how to write it.
     """
 
-    __slots__ = ("_all", "_exact", "_null", "_parents")
+    __slots__ = ("_all", "_allowed", "_exact", "_null", "_parents")
 
     def __init__(self, allowed: Collection[str] = ()) -> None:
         if isinstance(allowed, str):
@@ -93,6 +98,7 @@ class OriginPolicy:
         named = [_entry(entry) for entry in entries if entry not in {"*", "null"}]
         self._exact = frozenset(origin for origin, wildcard in named if not wildcard)
         self._parents = tuple(origin for origin, wildcard in named if wildcard)
+        self._allowed: set[tuple[tuple[bytes, ...], tuple[bytes, ...]]] = set()
 
     def allows(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Return whether a handshake with these headers (as in an ASGI scope) may go on."""
@@ -109,14 +115,24 @@ class OriginPolicy:
             raise Forbidden(refused)
 
     def _refused(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-        origins, hosts = [], []
+        origins: tuple[bytes, ...] = ()
+        hosts: tuple[bytes, ...] = ()
         for name, value in headers:
             if name == b"origin":
-                origins.append(value.decode("latin-1"))
+                origins += (value,)
             elif name == b"host":
-                hosts.append(value.decode("latin-1"))
-        if not origins:
+                hosts += (value,)
+        if not origins or (origins, hosts) in self._allowed:
             return None
+        refused = self._judge(
+            [value.decode("latin-1") for value in origins], [value.decode("latin-1") for value in hosts]
+        )
+        is_short = sum(map(len, origins + hosts)) <= _LONGEST
+        if refused is None and is_short and len(self._allowed) < _REMEMBERED:
+            self._allowed.add((origins, hosts))
+        return refused
+
+    def _judge(self, origins: list[str], hosts: list[str]) -> str | None:
         if origins == ["null"]:
             return (
                 None

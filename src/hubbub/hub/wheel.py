@@ -24,14 +24,20 @@ LEVELS = 4
 Callback = Callable[..., None]
 
 
+class Arguments(tuple[Any, ...]):
+    """What a callback is called with, where that is not one value: a tuple around one would be 48 bytes."""
+
+    __slots__ = ()
+
+
 class Timer:
     """A deadline that can be cancelled."""
 
-    __slots__ = ("arguments", "callback", "place", "slot")
+    __slots__ = ("argument", "callback", "place", "slot")
 
     def __init__(self, callback: Callback, arguments: tuple[Any, ...]) -> None:
         self.callback: Callback | None = callback
-        self.arguments = arguments
+        self.argument = arguments[0] if len(arguments) == 1 else Arguments(arguments)
         self.slot: Slot | None = None
         """The slot it stands in; `None` once it has fired or was cancelled."""
         self.place = 0
@@ -45,18 +51,21 @@ class Timer:
 
     def fire(self) -> None:
         """Run the callback; its errors are logged, so that the other timers still fire."""
-        callback, arguments = self.callback, self.arguments
+        callback, argument = self.callback, self.argument
         self._let_go()
         if callback is not None:
             try:
-                callback(*arguments)
+                if type(argument) is Arguments:
+                    callback(*argument)
+                else:
+                    callback(argument)
             except Exception:
                 logger.exception("A timer's callback failed")
 
     def _let_go(self) -> None:
         # A session holds its timers, and they hold it: together they would wait for the garbage collector.
         self.callback = None
-        self.arguments = ()
+        self.argument = None
 
 
 class Slot:

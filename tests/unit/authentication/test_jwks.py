@@ -24,6 +24,30 @@ async def test_fetches_once_and_keeps(keys, provider, clock, rsa_signer, ec_sign
     assert provider.requests == 1
 
 
+async def test_no_task_is_needed_to_ask(keys, provider, rsa_signer):
+    # A handshake takes its first steps in a callback of the loop.
+    provider.shows(rsa_signer.jwk("r"))
+    first, again = keys.find("r", "RS256"), keys.find("r", "RS256")
+    seen: list[object] = []
+
+    def step(coroutine) -> None:
+        assert asyncio.current_task() is None
+        try:
+            coroutine.send(None)
+        except StopIteration as done:
+            seen.append(done.value)
+        else:
+            seen.append("waits")
+
+    async with keys:
+        asyncio.get_running_loop().call_soon(step, first)
+        await keys.find("r", "RS256")
+        first.close()
+        asyncio.get_running_loop().call_soon(step, again)
+        await asyncio.sleep(0)
+    assert seen == ["waits", rsa_signer.key.public_key()]
+
+
 async def test_fetches_again_after_max_age(keys, provider, clock, rsa_signer, other_rsa_signer):
     provider.shows(rsa_signer.jwk("r"))
     async with keys:

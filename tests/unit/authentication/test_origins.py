@@ -200,3 +200,25 @@ def test_no_foreign_text_gets_in(before, after):
             raw.lower().startswith(b"https://")
             and raw.lower().endswith((b".example.com", b".example.com:443"))
         )
+
+
+def test_what_was_allowed_once_is_allowed_again_and_nothing_else():
+    policy = OriginPolicy(["https://app.example"])
+    for _ in range(3):
+        assert policy.allows(headers("https://app.example"))
+        assert policy.allows(headers("https://chat.example"))
+        assert not policy.allows(headers("https://evil.example"))
+        assert not policy.allows(headers("https://chat.example", "app.example"))
+        # The same values, the other way round, or two Origins and no Host.
+        assert not policy.allows([(b"origin", b"chat.example"), (b"host", b"https://chat.example")])
+        assert not policy.allows([(b"origin", b"https://chat.example"), (b"origin", b"chat.example")])
+
+
+def test_what_is_remembered_is_bounded():
+    policy = OriginPolicy(["https://app.example", "https://*.app.example"])
+    for number in range(1000):
+        assert policy.allows(headers(f"https://{number}.app.example"))
+        assert policy.allows(headers("https://app.example", f"{number}" * 1000))
+    assert len(policy._allowed) == 256
+    assert max(len(value) for pair in policy._allowed for values in pair for value in values) < 256
+    assert policy.allows(headers("https://1000.app.example"))

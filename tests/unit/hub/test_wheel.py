@@ -77,6 +77,16 @@ def test_nothing_fires_early_or_twice():
     assert fired == ["once"]
 
 
+@pytest.mark.parametrize("arguments", [(), (1,), (1, 2), ((1, 2),), ((),), (None,)])
+def test_callbacks_get_what_was_given(arguments):
+    clock, fired = FakeClock(), []
+    wheel = Wheel(clock)
+    wheel.after(1, lambda *given: fired.append(given), *arguments)
+    clock.advance(2)
+    wheel.turn()
+    assert fired == [arguments]
+
+
 def test_a_callback_that_raises_leaves_the_others(caplog: pytest.LogCaptureFixture):
     clock, fired = FakeClock(), []
     wheel = Wheel(clock)
