@@ -24,7 +24,7 @@ async def intruder(server: Serving, room: str) -> AsyncIterator[RawSocket]:
 CLOSED = {
     "a frame of 1 MiB": (frame(Opcode.TEXT, b" " * 2**20), 1009),
     "a frame that says it has 1 EiB": (b"\x81\xff" + (2**60).to_bytes(8, "big") + b"mask", 1009),
-    "a length with its first bit set": (b"\x81\xff" + b"\xff" * 8 + b"mask", 1009),
+    "a length with its first bit set": (b"\x81\xff" + b"\xff" * 8 + b"mask", (1002, 1009)),
     "a binary frame": (frame(Opcode.BINARY, b'{"type":"ping"}'), 1003),
     "a binary frame with nothing": (frame(Opcode.BINARY), 1003),
     "text that is not UTF-8": (frame(Opcode.TEXT, b'{"type":"ping","x":"\xff\xfe"}'), 1007),
@@ -63,7 +63,7 @@ async def test_a_frame_that_may_not_be_closes_its_own_connection_alone(either, s
     async with bystander(either, room), intruder(either, room) as mallory:
         await mallory.send(sent)
         closed = await mallory.expect_close()
-        assert closed.close_code == code
+        assert closed.close_code in (code if isinstance(code, tuple) else (code,))
         assert len(closed.payload) <= 125
         await mallory.expect_end()
 
@@ -137,9 +137,12 @@ async def test_a_flood_of_pongs_and_empty_fragments_delays_nobody(server):
     async with bystander(server, room), intruder(server, room) as mallory:
         await mallory.send(frame(Opcode.PONG, b"unasked") * 10_000)
         await mallory.send(frame(Opcode.TEXT, final=False))
-        await mallory.send(frame(Opcode.CONTINUATION, final=False) * 10_000)
+        await mallory.send(frame(Opcode.CONTINUATION, final=False) * 100)
         await mallory.send(frame(Opcode.CONTINUATION, b'{"type":"ping"}'))
         await mallory.expect("pong")
+        # Fragments without anything in them, and without end, are memory that no limit on bytes would see.
+        await mallory.send(frame(Opcode.TEXT, final=False) + frame(Opcode.CONTINUATION, final=False) * 10_000)
+        assert (await mallory.expect_close()).close_code == 1009
 
 
 async def test_a_compressed_bomb_is_refused(either):

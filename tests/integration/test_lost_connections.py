@@ -42,6 +42,7 @@ async def present(serving: Serving, witness: Witness, user: str) -> AsyncIterato
     """Join the witness's room with frames made by hand."""
     async with raw(serving.port, f"/ws/{witness.room}", headers=bearer(user)) as socket:
         await socket.expect("joined")
+        await heard(witness, "user_joined", user, SLACK)
         yield socket
 
 
@@ -83,7 +84,10 @@ async def test_a_page_that_is_reloaded_has_the_grace_to_come_back(lively, code):
             await socket.send(frame(Opcode.CLOSE, code.to_bytes(2, "big")))
             await socket.expect_close()
         async with present(lively, witness, user) as socket:
-            await asyncio.sleep(GRACE + SLACK)
+            over = time.monotonic() + GRACE + SLACK
+            while time.monotonic() < over:
+                await asyncio.sleep(HEARTBEAT / 2)
+                await socket.send(frame(Opcode.PONG))  # a sign of life
             assert len(witness.of_type("user_joined", "user_left", user=user)) == 1
             await socket.send(frame(Opcode.CLOSE, b"\x03\xe8"))
             await heard(witness, "user_left", user, SLACK)

@@ -6,11 +6,11 @@ from hubbub.clock import Clock
 from hubbub.exceptions import PublishError
 from hubbub.hub.background import Background
 from hubbub.hub.errands import Errands
+from hubbub.hub.ids import uuid7
 from hubbub.hub.namespaces import Namespace, Namespaces
 from hubbub.hub.presence import Change
 from hubbub.hub.publications import Draft, Kind
 from hubbub.hub.publishing import Publisher
-from hubbub.hub.session import uuid7
 from hubbub.hub.wheel import Wheel
 from hubbub.types import UserId
 
@@ -138,7 +138,7 @@ class Announcer:
             channel,
             kind.name.lower(),
             str(users).encode(),
-            str(uuid7()),
+            uuid7(),
             self._clock.time(),
             kind,
             user_id,

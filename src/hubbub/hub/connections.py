@@ -267,6 +267,8 @@ class Connections:
         pulse = session.outlet.pulse()
         if pulse is not Pulse.WELL:
             self.close(session, *AILMENTS[pulse])
+            if pulse is Pulse.SILENT:  # there is nobody to answer the Close
+                session.outlet.abort()
             return
         if not session.congested:
             session.send(PingSent())

@@ -6,7 +6,7 @@ from hubbub.codes import CloseCode
 from hubbub.exceptions import LimitExceeded
 from hubbub.hub.fanout import Subscription
 from hubbub.hub.identity import Identity
-from hubbub.hub.ids import uuid7 as uuid7  # noqa: PLC0414 (announcements take it from here)
+from hubbub.hub.ids import uuid7
 from hubbub.hub.limits import TokenBucket
 from hubbub.hub.outlet import Encoding, Outlet
 from hubbub.hub.replies import Reply

@@ -24,15 +24,12 @@ from hubbub.server.users import user_routes
 API = "/api/v1"
 
 
-def create_app(
-    settings: Settings, keys: SigningKeys | None = None, *, outlet: str = "unknown until somebody connects"
-) -> FastAPI:
+def create_app(settings: Settings, keys: SigningKeys | None = None) -> FastAPI:
     """Build the server that the settings describe; nothing runs before its lifespan is entered.
 
     Args:
         settings: what it shall be.
         keys: what signs tokens; `None` for the keys that the settings name.
-        outlet: how bytes will leave: ``direct`` or ``queued``; told by ``/readyz``.
 
     Raises:
         ConfigurationError: settings or namespaces that cannot work.
@@ -58,7 +55,7 @@ def create_app(
     app.include_router(sign_in_routes(codes, secure=secure), prefix=API, dependencies=[own_pages])
     for routes in (hub.api, me_routes(hub), channel_routes(hub), user_routes(hub)):
         app.include_router(routes, prefix=API, dependencies=[Depends(bearer())])
-    app.include_router(health_routes(hub, outlet))
+    app.include_router(health_routes(hub))
     app.include_router(metrics_routes(hub))
     app.include_router(console_routes())
     app.include_router(hub.router)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from hubbub import Hub
@@ -14,15 +14,11 @@ class Readiness(BaseModel):
     status: Literal["ready", "not ready"]
     parts: dict[str, str]
     outlet: str
+    """How bytes leave: ``direct``, written to the sockets, or ``queued``, through ASGI."""
 
 
-def health_routes(hub: Hub, outlet: str) -> APIRouter:
-    """Serve the state of a hub.
-
-    Args:
-        hub: whose.
-        outlet: how bytes leave, as far as is known before the first connection shows it.
-    """
+def health_routes(hub: Hub) -> APIRouter:
+    """Serve the state of a hub."""
     router = APIRouter(tags=["operations"])
 
     @router.head("/healthz", include_in_schema=False)
@@ -33,12 +29,14 @@ def health_routes(hub: Hub, outlet: str) -> APIRouter:
 
     @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", summary="Should it be given work?")
-    async def readyz(response: Response) -> Readiness:
+    async def readyz(request: Request, response: Response) -> Readiness:
         """200 or 503, with the state of each part."""
         parts = {"broker": "ok" if hub.is_running else "not running"}
         ready = all(state == "ok" for state in parts.values())
         response.status_code = 200 if ready else 503
-        seen = hub.statistics.outlet if hub.is_running else None
-        return Readiness(status="ready" if ready else "not ready", parts=parts, outlet=seen or outlet)
+        outlet = hub.statistics.outlet if hub.is_running else None
+        if outlet is None:  # nobody has connected yet; `hubbub serve` knows all the same
+            outlet = getattr(request.app.state, "outlet", "unknown until somebody connects")
+        return Readiness(status="ready" if ready else "not ready", parts=parts, outlet=outlet)
 
     return router

@@ -47,8 +47,9 @@ def serve(settings: Settings, host: str, port: int) -> None:
     configure_logs(settings)
     with only_server(settings.data_dir) as lock, closing(listen(host, port, settings)) as listener:
         keys = signing_keys(settings)
+        app = create_app(settings, keys)
         protocols = choose_protocols()
-        app = create_app(settings, keys, outlet=protocols.outlet)
+        app.state.outlet = protocols.outlet
         address = local_address(host, listener)
         issuer = TokenIssuer(keys.current)
 

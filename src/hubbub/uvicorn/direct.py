@@ -16,6 +16,7 @@ from uvicorn.protocols.utils import ClientDisconnected, get_local_addr, get_remo
 from uvicorn.server import ServerState
 from websockets.exceptions import InvalidHandshake
 
+from hubbub.authentication.redaction import redact
 from hubbub.endpoints.direct import Link
 from hubbub.endpoints.negotiation import negotiate
 from hubbub.endpoints.websocket import SOCKET
@@ -127,6 +128,8 @@ class DirectWebSocket(asyncio.Protocol):
         except InvalidHandshake:
             return None
         self._gone = True
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s is accepted", redact(opening.target.decode()))
         self._transport.write(opening.answer(self._state.default_headers, subprotocol, extensions))
         self._state.connections.discard(self)
         link = make_link(window_bits)
