@@ -42,6 +42,10 @@ async def present(serving: Serving, witness: Witness, user: str) -> AsyncIterato
     """Join the witness's room with frames made by hand."""
     async with raw(serving.port, f"/ws/{witness.room}", headers=bearer(user)) as socket:
         await socket.expect("joined")
+        # Who comes and goes within a tenth of a second is not told of at all.
+        await eventually(
+            lambda: witness.of_type("user_joined", user=user), every=0.01, seen=lambda: witness.heard[-5:]
+        )
         yield socket
 
 
