@@ -92,7 +92,8 @@ async def settled(serving: Serving) -> Mapping[str, Any]:
 
     async def without_leases() -> bool:
         counted.update((await serving.get("/objects")).json())
-        return "hubbub.hub.presence.Lease" not in counted["alive"]
+        # A few hooks at a time are told who went offline.
+        return "hubbub.brokers.memory_presence.Members" not in counted["alive"] and counted["tasks"] < 10
 
     await eventually(without_leases, seen=lambda: counted["alive"])
     return counted

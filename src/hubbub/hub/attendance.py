@@ -16,7 +16,7 @@ from hubbub.hub.publications import Kind
 from hubbub.hub.publishing import Publisher
 from hubbub.hub.session import Session
 from hubbub.hub.wheel import Wheel
-from hubbub.types import UserId
+from hubbub.types import SessionId, UserId
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +56,9 @@ class Attendance:
         self._lease = timing.lease
         self._grace = timing.grace
         self._announcer = Announcer(publisher, namespaces, clock, wheel, background)
-        self._held: dict[Session, tuple[str, ...]] = {}
-        """The channels in which each session holds a lease: the leases themselves would cost twice as much."""
-        self._round: list[Session] = []
+        self._held: dict[SessionId, tuple[str, ...]] = {}
+        """Of each session its user, then the channels in which it holds a lease: half of what the leases would cost."""
+        self._round: list[SessionId] = []
         """Whose leases are still to be renewed in this round; the last one is next."""
         self._round_size = 0
         self._round_began = self._swept_at = clock.monotonic()
@@ -69,9 +69,9 @@ class Attendance:
         """Take a lease for a session; visitors without an identity are not counted."""
         if session.identity.is_anonymous:
             return None
-        held = self._held.get(session, ())
-        if channel not in held:
-            self._held[session] = (*held, channel)
+        held = self._held.get(session.id, (session.user_id,))
+        if channel not in held[1:]:
+            self._held[session.id] = (*held, channel)
         return await self._store.enter(Lease(channel, session.user_id, session.id), self._lease)
 
     async def announce_arrival(self, change: Change | None) -> None:
@@ -81,10 +81,10 @@ class Attendance:
 
     async def leave(self, session: Session, channels: Collection[str], *, clean: bool) -> None:
         """Give leases up: at once where the client said goodbye, after the grace where it was lost."""
-        held = self._held.pop(session, ())
+        user, *held = self._held.pop(session.id, (session.user_id,))
         given_up = [channel for channel in channels if channel in held]
         if len(given_up) < len(held):
-            self._held[session] = tuple(channel for channel in held if channel not in given_up)
+            self._held[session.id] = (user, *(channel for channel in held if channel not in given_up))
         leases = [Lease(channel, session.user_id, session.id) for channel in given_up]
         if not clean:
             await self._store.renew(leases, self._grace)
@@ -112,7 +112,7 @@ class Attendance:
         return await self._store.present(EVERYONE, users)
 
     def __len__(self) -> int:
-        return sum(map(len, self._held.values()))
+        return sum(len(held) - 1 for held in self._held.values())
 
     async def _renew(self) -> None:
         """Renew as many leases as belong to the time since the last sweep: all of them in a third of a lease.
@@ -137,11 +137,12 @@ class Attendance:
         if leases:
             await self._store.renew(leases, self._lease)
 
-    def _leases(self, sessions: Iterable[Session]) -> list[Lease]:
+    def _leases(self, sessions: Iterable[SessionId]) -> list[Lease]:
+        held = ((session, self._held[session]) for session in sessions if session in self._held)
         return [
-            Lease(channel, session.user_id, session.id)
-            for session in sessions
-            for channel in self._held.get(session, ())
+            Lease(channel, UserId(user), session)
+            for session, (user, *channels) in held
+            for channel in channels
         ]
 
     async def _departed(self, change: Change) -> None:

@@ -27,7 +27,7 @@ async def connect() -> AsyncIterator[Connect]:
     with listen("127.0.0.1", 0, settings) as listener:
         port = listener.getsockname()[1]
         server = Server(
-            configuration(create_app(settings, Protocols("direct", BoundedHTTP, DirectWebSocket)), settings),
+            configuration(create_app(settings), settings, PROTOCOLS),
             ready.set,
         )
         running = asyncio.create_task(server.serve([listener]))
