@@ -69,6 +69,8 @@ class Connections:
         self._background = background
         self.heartbeat = timing.heartbeat
         self._leeway = timing.leeway
+        # Bound once: a bound method for each timer would be 64 bytes.
+        self._on_beat, self._on_expiry = self._beat, self._expire
         self._sessions: set[Session] = set()
         self._waiting = 0
         self._by_user: dict[UserId, set[Session]] = {}
@@ -118,7 +120,7 @@ class Connections:
         self._register(session)
         self._statistics.connections += 1
         self._await_expiry(session)
-        session.heartbeat = self._wheel.after(self._spread(session), self._beat, session)
+        session.heartbeat = self._wheel.after(self._spread(session), self._on_beat, session)
         await self._attendance.enter(session, EVERYONE)
         await self._welcome(session)
 
@@ -188,13 +190,13 @@ class Connections:
         if token.expires_at is None:
             return
         left = max(0.0, token.expires_at + self._leeway - self._clock.time())
-        channel, code = subscription.feed.name, UnsubscribeCode.EXPIRED
+        subscription.expiry = self._wheel.after(
+            left, self._expire_subscription, session, subscription.feed.name
+        )
 
-        def expire() -> None:
-            reason = "The subscription's token expired"
-            self._background.start(self.unsubscribe(session, channel, code, reason))
-
-        subscription.expiry = self._wheel.after(left, expire)
+    def _expire_subscription(self, session: Session, channel: str) -> None:
+        reason = "The subscription's token expired"
+        self._background.start(self.unsubscribe(session, channel, UnsubscribeCode.EXPIRED, reason))
 
     def of_user(self, user_id: UserId) -> tuple[Session, ...]:
         """Return this user's sessions on this node."""
@@ -257,9 +259,10 @@ class Connections:
             session.expiry = None
         if session.identity.expires_at is not None:
             left = session.identity.expires_at + self._leeway - self._clock.time()
-            session.expiry = self._wheel.after(
-                max(0.0, left), self.close, session, CloseCode.TOKEN_EXPIRED, EXPIRED
-            )
+            session.expiry = self._wheel.after(max(0.0, left), self._on_expiry, session)
+
+    def _expire(self, session: Session) -> None:
+        self.close(session, CloseCode.TOKEN_EXPIRED, EXPIRED)
 
     def _beat(self, session: Session) -> None:
         if session.closed:
@@ -272,7 +275,7 @@ class Connections:
             return
         if not session.congested:
             session.send(PingSent())
-        session.heartbeat = self._wheel.after(self.heartbeat, self._beat, session)
+        session.heartbeat = self._wheel.after(self.heartbeat, self._on_beat, session)
 
     def _spread(self, session: Session) -> float:
         """The first ping comes somewhere in the second half of the interval, so that pings do not come in bursts."""

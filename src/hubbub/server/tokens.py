@@ -23,6 +23,9 @@ class Authenticator:
         provider: reads an identity provider's; `None` where there is none.
     """
 
+    keeps_own_time = True
+    """Fetching keys has a bound of its own, so that a check needs no task around it."""
+
     def __init__(self, own: JWTAuthenticator, provider: JWTAuthenticator | None = None) -> None:
         self._own = own
         self._provider = provider
