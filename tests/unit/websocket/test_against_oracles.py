@@ -38,6 +38,7 @@ from client_frames import (
     cut,
     deflated,
     frame,
+    frame_by_frame,
     header,
     in_slices,
     message,
@@ -96,9 +97,10 @@ def some_close(chance: random.Random) -> bytes:
 
 
 def agree(stream: bytes, chance: random.Random, max_bytes: int = 0, *, inflate: bool) -> Outcome:
-    """Read the stream in three ways with both readers; return what all of them read."""
+    """Read the stream in several ways with both readers; return what all of them read."""
     expected = by_websockets(at_once(stream), max_bytes, inflate=inflate)
     assert ours(at_once(stream), max_bytes, inflate=inflate) == expected
+    assert ours(frame_by_frame(stream), max_bytes, inflate=inflate) == expected
     assert ours(in_slices(stream, chance), max_bytes, inflate=inflate) == expected
     assert by_websockets(in_slices(stream, chance), max_bytes, inflate=inflate) == expected
     if len(stream) < 3000:
@@ -309,6 +311,7 @@ def test_headers_with_flipped_bits(seed: int):
     frames[place] = bytes(flipped)
     stream = b"".join(frames) + bytes(66_000)  # so that no reader is left waiting for a payload
     outcome = ours(at_once(stream), 65_536, inflate=inflate)
+    assert ours(frame_by_frame(stream), 65_536, inflate=inflate) == outcome
     assert ours(in_slices(stream, chance), 65_536, inflate=inflate) == outcome
     expected = by_websockets(at_once(stream), 65_536, inflate=inflate)
     if outcome.reason in EXCUSES:
@@ -337,6 +340,7 @@ streams = st.lists(frames_of_any_kind | texts | st.binary(max_size=8), max_size=
 def test_any_bytes(stream: bytes, inflate: bool, seed: int):
     outcome = ours(at_once(stream), LIMIT, inflate=inflate)
     assert ours(byte_by_byte(stream), LIMIT, inflate=inflate) == outcome
+    assert ours(frame_by_frame(stream), LIMIT, inflate=inflate) == outcome
     assert ours(in_slices(stream, random.Random(seed)), LIMIT, inflate=inflate) == outcome
     expected = by_websockets(at_once(stream), LIMIT, inflate=inflate)
     if outcome.violation is None:
