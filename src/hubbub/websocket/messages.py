@@ -58,8 +58,8 @@ class Close:
         """
         if not payload:
             return cls(None, "")
-        code = int.from_bytes(payload[:2])
-        if len(payload) < 2 or not may_be_sent(code):
+        code = int.from_bytes(payload[:2])  # of one byte alone: too small to be one
+        if not may_be_sent(code):
             raise ProtocolViolation(Violation.PROTOCOL_ERROR, "Close code is not valid")
         return cls(code, decode_text(payload[2:]))
 

@@ -85,8 +85,6 @@ class FrameReader:
         """Bytes of `_partial` before which there is no point in looking at it again."""
         self._assembly: Assembly | None = None
         """The message of which not all fragments have arrived."""
-        self._usual = _NEVER
-        """The first byte of a frame that may go the quick way."""
         self._over = False
         self._failure: tuple[Violation, str] | None = None
         """Not the exception: its traceback would hold this reader, which holds it."""
@@ -241,7 +239,7 @@ class FrameReader:
         return close
 
     def _expect_message(self) -> None:
-        # A smaller limit has to be looked at for each frame.
+        """Let frames with this first byte go the quick way, unless the limit is so small that it has to be looked at."""
         self._usual = _USUAL if self._max_bytes >= _SHORT else _NEVER
 
     def _stop(self, violation: ProtocolViolation | None) -> None:
@@ -251,5 +249,4 @@ class FrameReader:
             self._failure = violation.code, violation.reason
         self._assembly = None
         self._data = b""
-        self._at = 0
         self._partial = bytearray()  # so that `feed` and `read` need not look at `_over`

@@ -64,6 +64,20 @@ def cut(payload: bytes, places: Iterable[int]) -> list[bytes]:
     return [payload[start:end] for start, end in itertools.pairwise(borders)]
 
 
+def frame_by_frame(stream: bytes) -> Iterator[bytes]:
+    """Let each frame come by itself, as from a browser; what is cut off comes last."""
+    while len(stream) >= 14:
+        masked, length = divmod(stream[1], 128)
+        size = 2
+        if length >= 126:
+            size += 2 if length == 126 else 8
+            length = int.from_bytes(stream[2:size], "big")
+        size += 4 * masked + length
+        yield stream[:size]
+        stream = stream[size:]
+    yield stream
+
+
 def at_once(stream: bytes) -> Iterator[bytes]:
     yield stream
 

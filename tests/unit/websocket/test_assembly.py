@@ -46,6 +46,13 @@ def test_text_is_checked_with_each_fragment(fragments: list[bytes], at: int):
         parts.add(fragments[at], final=False)
 
 
+def test_text_is_checked_only_once():
+    parts = assembly()
+    for fragment in (b"hello ", "€".encode()[:2], "€".encode()[2:]):
+        parts.add(fragment, final=False)
+    assert parts._valid == len("hello €".encode())
+
+
 def test_inflated_text_is_checked_with_each_fragment():
     with pytest.raises(ProtocolViolation, match="1007 Text is not UTF-8"):
         assembly(is_compressed=True).add(deflated(b"\xff") + b"\x00\x00\xff\xff", final=False)

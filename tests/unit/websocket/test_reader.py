@@ -237,6 +237,15 @@ def test_nothing_is_read_after_a_close():
     assert held_by(one) < 400
 
 
+@pytest.mark.parametrize("end", [frame(CLOSE), frame(TEXT)])
+def test_a_message_that_will_not_be_finished_is_forgotten(end: bytes):
+    one = reader()
+    one.feed(frame(TEXT, b"x" * 10_000, fin=False) + end)
+    with suppress(ProtocolViolation):
+        one.read()
+    assert held_by(one) < 400
+
+
 def test_a_close_inside_a_message_ends_it_too():
     one = reader()
     one.feed(frame(TEXT, b"hel", fin=False) + frame(CLOSE, b"\x0f\xa0") + frame(CONTINUATION, b"lo"))
@@ -279,6 +288,15 @@ def test_an_idle_reader_is_small_whatever_it_has_read():
         assert held_by(one) == sys.getsizeof(one) <= 112
 
 
+@pytest.mark.parametrize("last", [frame(TEXT, b"short"), frame(PING), frame(BINARY, bytes(300))])
+@pytest.mark.parametrize("count", [1, 2])
+def test_nothing_is_kept_of_what_was_read(count: int, last: bytes):
+    one = reader()
+    one.feed(last * count)
+    assert len(read_all(one)) == count
+    assert (one._data, one._at, one._partial) == (b"", 0, None)
+
+
 def test_a_partial_frame_takes_little_more_than_its_bytes():
     one = reader()
     for piece in byte_by_byte(frame(TEXT, b"x" * 60_000)[:-1]):
@@ -295,6 +313,36 @@ class Counting(FrameReader):
     def _next_frame(self):
         self.looks = getattr(self, "looks", 0) + 1
         return super()._next_frame()
+
+
+def test_a_short_text_goes_the_quick_way():
+    one = Counting(LIMIT, inflate=True)
+    one.feed(frame(PING))
+    assert (one.read(), one.looks) == (Ping(b""), 1)
+    texts = [b"x" * length for length in range(126)]
+    for text in texts:
+        one.feed(frame(TEXT, text))
+        assert one.read() == text.decode()
+    one.feed(b"".join(frame(TEXT, text) for text in texts))
+    assert read_all(one) == [text.decode() for text in texts]
+    assert one.looks == 1
+    one.feed(b"".join(message(TEXT, [b"1", b"2"])) + frame(TEXT, b"3"))
+    assert (read_all(one), one.looks) == (["12", "3"], 3)
+
+
+def test_a_short_text_may_not_take_the_quick_way_into_a_message():
+    one = reader()
+    one.feed(frame(TEXT, b"hel", fin=False))
+    assert one.read() is None
+    assert violation(one, frame(TEXT, b"lo")) == 1002
+
+
+def test_the_quick_way_looks_at_a_small_limit():
+    for max_bytes in (1, 124, 125):
+        one = reader(max_bytes)
+        one.feed(frame(TEXT, b"x" * max_bytes))
+        assert one.read() == "x" * max_bytes
+        assert violation(one, frame(TEXT, b"x" * (max_bytes + 1))) == 1009
 
 
 @pytest.mark.parametrize("length", [126, 65_536])
