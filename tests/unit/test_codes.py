@@ -4,7 +4,7 @@ import json
 
 from hubbub.codes import CloseCode, ErrorCode, UnsubscribeCode
 
-NOT_BY_THEMSELVES = {1000, 1003, 1007, 1008, 1009, 4001, 4003, 4010}
+NOT_BY_THEMSELVES = {1000, 1002, 1003, 1007, 1008, 1009, 4001, 4003, 4010}
 
 
 def test_after_which_closes_clients_come_back():
@@ -13,7 +13,7 @@ def test_after_which_closes_clients_come_back():
 
 def test_codes_are_what_the_contract_says():
     assert {code.value for code in CloseCode} == {
-        1000, 1001, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 4001, 4002, 4003, 4008, 4010,
+        1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 4001, 4002, 4003, 4008, 4010,
     }  # fmt: skip
     assert [int(code) for code in UnsubscribeCode] == [0, 2000, 2500, 2501]
     assert json.dumps([ErrorCode.FORBIDDEN, CloseCode.REVOKED]) == '["forbidden", 4010]'

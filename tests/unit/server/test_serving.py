@@ -63,7 +63,6 @@ def test_uvicorn_is_told_what_the_settings_say():
     assert (config.ws_max_size, config.ws_ping_interval, config.ws_ping_timeout) == (1000, 7, 7)
     assert config.timeout_graceful_shutdown == 2
     assert config.ws_per_message_deflate is True
-    assert (config.http_protocol_class, config.ws_protocol_class) == (None, None)
     config.load()
     assert (config.http_protocol_class, config.ws_protocol_class) == (BoundedHTTP, DirectWebSocket)
     other = configuration(app, Settings(max_message_bytes=0, compression=False), PROTOCOLS)

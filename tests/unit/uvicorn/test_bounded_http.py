@@ -9,9 +9,10 @@ import pytest
 
 from hubbub.server.app import create_app
 from hubbub.server.listening import listen
+from hubbub.server.protocols import Protocols
 from hubbub.server.serving import Server, configuration
 from hubbub.server.settings import Settings
-from hubbub.uvicorn import bounded_http
+from hubbub.uvicorn import BoundedHTTP, DirectWebSocket, bounded_http
 from hubbub.uvicorn.bounded_http import HEAD_BYTES, LINE_BYTES, LINES
 
 PROTOCOLS = Protocols("direct", BoundedHTTP, DirectWebSocket)
