@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.client import ClientProtocol
@@ -292,7 +293,9 @@ class TestTakingOver:
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await ready.wait()
-            offers.append(scope["extensions"][SOCKET](Link, None))
+            with pytest.raises(ClientDisconnected):
+                scope["extensions"][SOCKET](offers.append, None)
+            offers.append("there is no socket")
 
         server = Server(app)
         server.shake_hands()
@@ -300,45 +303,55 @@ class TestTakingOver:
         assert not server.transport.closed
         server.receive(b"x")
         assert server.transport.closed
+        assert server.transport.written.startswith(b"HTTP/1.1 400 ")
+        server.receive(b"x")
         ready.set()
         await server.settle()
-        assert offers == [None]
+        assert offers == ["there is no socket"]
         assert server.state.connections == set()
 
-    async def test_one_that_is_lost_before(self):
+    async def test_one_that_is_lost_before(self, caplog):
         ready = asyncio.Event()
         seen: list[Any] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             assert (await receive())["type"] == "websocket.connect"
             await ready.wait()
-            seen.append(scope["extensions"][SOCKET](Link, None))
+            with pytest.raises(ClientDisconnected):
+                scope["extensions"][SOCKET](seen.append, None)
             seen.append(await receive())
+            await send({"type": "websocket.accept"})
 
         server = Server(app)
         server.shake_hands()
         await server.settle()
         server.protocol.connection_lost(None)
         ready.set()
-        await server.settle()
-        assert seen == [None, {"type": "websocket.disconnect", "code": 1006}]
+        with caplog.at_level(logging.WARNING):
+            await server.settle()
+        assert seen == [{"type": "websocket.disconnect", "code": 1006}]
+        assert caplog.records == []
         assert (server.state.connections, server.state.tasks) == (set(), set())
         assert server.transport.written == b""
 
     async def test_shutdown_before(self):
         ready = asyncio.Event()
+        offers: list[Any] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await ready.wait()
-            assert scope["extensions"][SOCKET](Link, None) is None
+            scope["extensions"][SOCKET](offers.append, None)
 
         server = Server(app)
         server.shake_hands()
         await server.settle()
         server.protocol.shutdown()
         assert server.transport.closed
+        assert server.transport.written.startswith(b"HTTP/1.1 503 ")
         ready.set()
         await server.settle()
+        assert offers == []
+        assert (server.state.connections, server.state.tasks) == (set(), set())
 
 
 class TestTheOrdinaryWay:
