@@ -6,6 +6,7 @@ from websockets.exceptions import NegotiationError
 from websockets.extensions.base import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.headers import build_extension, parse_extension
+from websockets.typing import ExtensionHeader
 
 SERVER_WINDOW_BITS = 12
 """How far back a client has to look, as a power of two: 4 KiB. Nearly every client agrees to what is asked for, so
@@ -45,26 +46,28 @@ EXTENSIONS = (deflate_factory(),)
 """What is agreed to where nothing else is configured."""
 
 
-def negotiate(offers: Iterable[str]) -> tuple[str | None, int | None]:
-    """Answer the offers of a client.
+def parse_offers(header: str) -> list[ExtensionHeader]:
+    """Read what a client offers in a `Sec-WebSocket-Extensions` header, in its order of preference.
 
-    Args:
-        offers: the values of its `Sec-WebSocket-Extensions` headers.
+    Raises:
+        InvalidHandshake: it cannot be read.
+    """
+    return parse_extension(header)
+
+
+def negotiate(offers: Iterable[ExtensionHeader]) -> tuple[str | None, int | None]:
+    """Answer the offers of a client.
 
     Returns:
         The value of the answer's header, and the server's window; `None` twice where nothing is agreed on.
-
-    Raises:
-        InvalidHandshake: an offer cannot be read.
     """
-    for offer in offers:
-        for name, parameters in parse_extension(offer):
-            for factory in EXTENSIONS:
-                if factory.name != name:
-                    continue
-                try:
-                    answer, extension = factory.process_request_params(parameters, [])
-                except NegotiationError:
-                    continue
-                return build_extension([(name, answer)]), agreed_window_bits([extension])
+    for name, parameters in offers:
+        for factory in EXTENSIONS:
+            if factory.name != name:
+                continue
+            try:
+                answer, extension = factory.process_request_params(parameters, [])
+            except NegotiationError:
+                continue
+            return build_extension([(name, answer)]), agreed_window_bits([extension])
     return None, None

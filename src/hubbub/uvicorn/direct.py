@@ -14,7 +14,6 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected, get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
-from websockets.exceptions import InvalidHandshake
 
 from hubbub.authentication.redaction import redact
 from hubbub.endpoints.direct import Link
@@ -88,10 +87,10 @@ class DirectWebSocket(asyncio.Protocol):
         elif not self._head:
             self._head = data
             self._begin()
-        else:
+        elif not self._gone:
             self._early += data
             if len(self._early) > EARLY_BYTES:
-                self._transport.close()
+                self._refuse(b"400 Bad Request")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, in whatever way it learns of it."""
@@ -102,7 +101,7 @@ class DirectWebSocket(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Give up a handshake that was not answered yet; uvicorn calls this when it stops."""
-        self._transport.close()
+        self._refuse(b"503 Service Unavailable")
 
     # What the application calls.
 
@@ -115,18 +114,20 @@ class DirectWebSocket(asyncio.Protocol):
 
         Returns:
             The link; `None` where the socket cannot be given away any more, and ASGI is the way to go on.
+
+        Raises:
+            ClientDisconnected: there is no socket any more.
         """
         opening = self._opening
-        if opening is None or self._gone or self._ordinary is not None or self._transport.is_closing():
+        if opening is None or self._ordinary is not None:
             return None
-        try:
-            extensions, window_bits = (
-                negotiate(opening.offers)
-                if self._config.ws_per_message_deflate and opening.offers
-                else (None, None)
-            )
-        except InvalidHandshake:
-            return None
+        if self._gone or self._transport.is_closing():
+            raise ClientDisconnected
+        extensions, window_bits = (
+            negotiate(opening.offers)
+            if self._config.ws_per_message_deflate and opening.offers
+            else (None, None)
+        )
         self._gone = True
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s is accepted", redact(opening.target.decode()))
@@ -162,8 +163,9 @@ class DirectWebSocket(asyncio.Protocol):
             self._stand_aside()
             return
         app: Any = self._config.loaded_app
-        self._task = asyncio.get_running_loop().create_task(
-            app(self._scope(opening), self.receive, self.send)
+        # Not by the loop's factory: an eager one would run it before uvicorn has put this object in its place.
+        self._task = asyncio.Task(
+            app(self._scope(opening), self.receive, self.send), loop=asyncio.get_running_loop()
         )
         self._state.tasks.add(self._task)
         self._task.add_done_callback(self._ended)
@@ -195,14 +197,20 @@ class DirectWebSocket(asyncio.Protocol):
             if self._task is not None:
                 ordinary.app = self._running
             self._state.connections.discard(self)
+            # Before the application can write so much that the transport says so.
+            if self._task is not None:
+                self._transport.set_protocol(ordinary)
+            else:  # the HTTP protocol is about to put this object in its place
+                asyncio.get_running_loop().call_soon(self._make_room, ordinary)
             ordinary.connection_made(self._transport)
             ordinary.data_received(self._head)
+            if not ordinary.handshake_initiated:  # it could not read the head, and said nothing
+                self._refuse(b"400 Bad Request")
             if self._task is not None and not ordinary.queue.empty():
                 ordinary.queue.get_nowait()  # the application was told of the connection
             if self._early:
                 ordinary.data_received(self._early)
-            # Not at once: the HTTP protocol may be about to put this object in its place.
-            asyncio.get_running_loop().call_soon(self._make_room, ordinary)
+            self._head = self._early = b""
         return ordinary
 
     def _make_room(self, ordinary: KeepaliveWebSocket) -> None:
@@ -214,14 +222,24 @@ class DirectWebSocket(asyncio.Protocol):
         if self._task is not None:
             await asyncio.shield(self._task)
 
+    def _refuse(self, status: bytes) -> None:
+        """Answer the handshake in the application's stead, and close."""
+        self._gone = True
+        self._transport.write(b"HTTP/1.1 %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status)
+        self._transport.close()
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._state.tasks.discard(task)
-        if self._ordinary is not None or task.cancelled():
+        error = None if task.cancelled() else task.exception()
+        if self._ordinary is not None:
             return
-        if (
-            not self._gone
-        ):  # it neither took the socket nor answered: uvicorn's protocol says so, and logs why
+        if self._gone:
+            if task.cancelled():
+                self._transport.close()
+            elif error is not None and not isinstance(error, ClientDisconnected):
+                logger.error("Exception in ASGI application", exc_info=error)
+                self._transport.close()
+        elif task.cancelled():
+            self._refuse(b"500 Internal Server Error")
+        else:  # it neither took the socket nor answered: uvicorn's protocol says so, and logs why
             self._stand_aside()
-        elif (error := task.exception()) is not None and not isinstance(error, ClientDisconnected):
-            logger.error("Exception in ASGI application", exc_info=error)
-            self._transport.close()

@@ -4,18 +4,42 @@ import binascii
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from websockets.exceptions import InvalidHandshake
+from websockets.headers import parse_connection, parse_subprotocol
+from websockets.typing import ExtensionHeader
 from websockets.utils import accept_key
+
+from hubbub.endpoints.negotiation import parse_offers
 
 GET = b"GET "
 VERSION = b" HTTP/1.1"
 KEY_BYTES = 16
 
+LINE_BYTES = 8_190
+LINES = 128
+"""What websockets reads of a head; beyond that it gives up."""
+
 SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: "
 )
 
-ONCE = frozenset({b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version", b"origin"})
+PLAIN = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
+"""What a header's value is made of (RFC 9110 section 5.5); h11, unlike httptools, lets other characters pass."""
+
+ONCE = frozenset(
+    {
+        b"upgrade",
+        b"connection",
+        b"sec-websocket-key",
+        b"sec-websocket-version",
+        b"origin",
+        b"content-length",
+    }
+)
 """Headers that stand in a handshake once."""
+
+UPGRADE = frozenset({b"upgrade", b"keep-alive, upgrade"})
+"""What nearly every client says in `Connection`."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -28,14 +52,14 @@ class Opening:
         target: the path and query string, as they were sent.
         headers: in their order, names in lower case.
         key: what the answer proves to have read.
-        offers: the extensions it can do, as its headers have them.
+        offers: the extensions it can do, in its order of preference.
         subprotocols: in its order of preference.
     """
 
     target: bytes
     headers: Headers
     key: str
-    offers: list[str]
+    offers: list[ExtensionHeader]
     subprotocols: list[str]
 
     @property
@@ -73,14 +97,23 @@ def read_opening(head: bytes) -> Opening | None:
         `None` for one that is not as it should be, or unusual; whoever can tell what is wrong with it has to answer.
     """
     line, _, rest = head.partition(b"\r\n")
-    if not (line.startswith(GET) and line.endswith(VERSION) and line.isascii()):
+    fields = rest.split(b"\r\n")
+    if not (
+        line.startswith(GET)
+        and line.endswith(VERSION)
+        and line.isascii()
+        and len(line) <= LINE_BYTES
+        and len(fields) <= LINES + 2
+        and max(map(len, fields)) <= LINE_BYTES
+        and rest.translate(None, PLAIN) == b"\r\n" * (len(fields) - 1)
+    ):
         return None
     headers: Headers = []
-    offers: list[str] = []
+    offers: list[ExtensionHeader] = []
     subprotocols: list[str] = []
     seen: dict[bytes, bytes] = {}
     try:
-        for field in rest.split(b"\r\n"):
+        for field in fields:
             if not field:
                 break
             name, separator, value = field.partition(b": ")
@@ -89,19 +122,30 @@ def read_opening(head: bytes) -> Opening | None:
             seen[name] = value
             headers.append((name, value))
             if name == b"sec-websocket-extensions":
-                offers.append(value.decode("ascii"))
+                offers += parse_offers(value.decode("ascii"))
             elif name == b"sec-websocket-protocol":
-                subprotocols += [token.strip() for token in value.decode("ascii").split(",")]
+                subprotocols += parse_subprotocol(value.decode("ascii"))
         key = seen[b"sec-websocket-key"]
         usual = (
             seen[b"sec-websocket-version"] == b"13"
             and seen[b"upgrade"].lower() == b"websocket"
-            and b"upgrade" in (token.strip() for token in seen[b"connection"].lower().split(b","))
+            and wants_upgrade(seen[b"connection"].lower())
+            and seen.get(b"content-length", b"0") == b"0"
+            and b"transfer-encoding" not in seen
             and len(binascii.a2b_base64(key, strict_mode=True)) == KEY_BYTES
         )
-    except (KeyError, ValueError):  # binascii.Error and UnicodeDecodeError are ValueErrors
+    except (KeyError, ValueError, InvalidHandshake):  # binascii.Error and UnicodeDecodeError are ValueErrors
         return None
     if not usual:
         return None
     target = line[len(GET) : -len(VERSION)]
     return Opening(target, headers, key.decode("ascii"), offers, subprotocols)
+
+
+def wants_upgrade(connection: bytes) -> bool:
+    """Tell whether a `Connection` header, in lower case, asks for an upgrade.
+
+    Raises:
+        InvalidHandshake: it cannot be read.
+    """
+    return connection in UPGRADE or "upgrade" in parse_connection(connection.decode("ascii"))
