@@ -34,7 +34,9 @@ class KeepaliveWebSocket(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         """Close for a restart, with the reason that uvicorn leaves out."""
-        if self.handshake_complete and not (self.close_sent or self.transport.is_closing()):
+        if self.transport.is_closing():
+            self.stop_keepalive()  # its peer said goodbye; uvicorn would raise, and close nobody behind it
+        elif self.handshake_complete and not self.close_sent:
             self.stop_keepalive()
             self.queue.put_nowait({"type": "websocket.disconnect", "code": 1012})
             self.conn.send_close(1012, "The server is restarting")

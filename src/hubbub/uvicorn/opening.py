@@ -23,6 +23,9 @@ SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: "
 )
 
+PLAIN = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
+"""What a header's value is made of (RFC 9110 section 5.5); h11, unlike httptools, lets other characters pass."""
+
 ONCE = frozenset(
     {
         b"upgrade",
@@ -94,10 +97,16 @@ def read_opening(head: bytes) -> Opening | None:
         `None` for one that is not as it should be, or unusual; whoever can tell what is wrong with it has to answer.
     """
     line, _, rest = head.partition(b"\r\n")
-    if not (line.startswith(GET) and line.endswith(VERSION) and line.isascii()):
-        return None
     fields = rest.split(b"\r\n")
-    if len(fields) > LINES + 2 or len(line) > LINE_BYTES or max(map(len, fields)) > LINE_BYTES:
+    if not (
+        line.startswith(GET)
+        and line.endswith(VERSION)
+        and line.isascii()
+        and len(line) <= LINE_BYTES
+        and len(fields) <= LINES + 2
+        and max(map(len, fields)) <= LINE_BYTES
+        and rest.translate(None, PLAIN) == b"\r\n" * (len(fields) - 1)
+    ):
         return None
     headers: Headers = []
     offers: list[ExtensionHeader] = []
