@@ -71,7 +71,7 @@ def _compare(contestant: Contestant, window: int, core: int, options: argparse.N
 
 def _count(contestant: Contestant, server: Server, room: str, window: int, options: argparse.Namespace) -> Load:
     with Crowd(server.port, wire=contestant.wire) as crowd:
-        publisher, *_ = crowd.join(seats(options.members, room))
+        *_, publisher = crowd.join(seats(options.members, room))
         crowd.settle()
         return keep_in_flight(
             crowd, [publisher], options.members, window, options.seconds, server_cpu=server.process.cpu_seconds

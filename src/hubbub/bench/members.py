@@ -20,8 +20,8 @@ CLIENTS_AN_ADDRESS = 20_000
 class Member:
     """One client.
 
-    `careful` members take the slow way for every chunk: they are not in their rooms yet, hold half a frame, or are
-    timed.
+    `careful` members take the slow way for every chunk: they are not in their rooms yet, hold half a frame, are
+    timed, or are `owed` a word on what they have published.
     """
 
     socket: socket.socket
@@ -29,6 +29,7 @@ class Member:
     careful: bool = True
     joined: bool = False
     timed: bool = False
+    owed: bool = False
     step: int = 0
     rest: bytes = b""
     heard: bytes = b""
