@@ -26,7 +26,9 @@ from tables import Table, spread
 from wires import HAND_MADE, NCHAN
 
 TOLERANCE = 0.15
-FIGURES = re.compile(r"deliveries/s (?P<per_second>\d+).*deliveries per cpu-second (?P<per_cpu_second>\d+)", re.DOTALL)
+FIGURES = re.compile(
+    r"deliveries/s (?P<per_second>\d+).*deliveries per cpu-second (?P<per_cpu_second>\d+)", re.DOTALL
+)
 
 
 def main() -> int:
@@ -54,7 +56,9 @@ def main() -> int:
     return int(wrong)
 
 
-def _compare(contestant: Contestant, window: int, core: int, options: argparse.Namespace) -> tuple[list[str], bool]:
+def _compare(
+    contestant: Contestant, window: int, core: int, options: argparse.Namespace
+) -> tuple[list[str], bool]:
     ours, theirs, clock, busy = [], [], [], []
     with contestant.serving(core) as server:
         for turn in range(options.runs):
@@ -69,12 +73,19 @@ def _compare(contestant: Contestant, window: int, core: int, options: argparse.N
     return [*row, f"{median(clock):.2f}", f"{median(busy):.0%}"], abs(ratio - 1) <= TOLERANCE
 
 
-def _count(contestant: Contestant, server: Server, room: str, window: int, options: argparse.Namespace) -> Load:
+def _count(
+    contestant: Contestant, server: Server, room: str, window: int, options: argparse.Namespace
+) -> Load:
     with Crowd(server.port, wire=contestant.wire) as crowd:
         *_, publisher = crowd.join(seats(options.members, room))
         crowd.settle()
         return keep_in_flight(
-            crowd, [publisher], options.members, window, options.seconds, server_cpu=server.process.cpu_seconds
+            crowd,
+            [publisher],
+            options.members,
+            window,
+            options.seconds,
+            server_cpu=server.process.cpu_seconds,
         )
 
 
@@ -83,7 +94,15 @@ def _count_in_c(
 ) -> dict[str, float]:
     wire = contestant.wire
     path = wire.path(next(iter(seats(1, room))))
-    command = [str(options.wsload), "--port", str(server.port), "--path", path, "--pid", str(server.process.pid)]
+    command = [
+        str(options.wsload),
+        "--port",
+        str(server.port),
+        "--path",
+        path,
+        "--pid",
+        str(server.process.pid),
+    ]
     command += ["--subs", str(options.members), "--window", str(window), "--secs", str(options.seconds)]
     command += ["--quiet", "1500", "--pub", _text(contestant, room)]
     if wire.steps:
@@ -92,7 +111,9 @@ def _count_in_c(
     command += ["--hdr", f"Authorization: Bearer {token('calibration')}\r\n"]
     if wire.subprotocol:
         command += ["--proto", wire.subprotocol]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=120 + options.seconds, check=True).stdout
+    said = subprocess.run(
+        command, capture_output=True, text=True, timeout=120 + options.seconds, check=True
+    ).stdout
     found = FIGURES.search(said)
     if found is None:
         raise LoadError(f"wsload said {said!r}")
@@ -116,9 +137,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--in-flight", type=int, nargs="+", default=[4, 64])
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--only", nargs="+", metavar="SERVER", help=f"of {', '.join(each.name for each in plain)}")
+    parser.add_argument(
+        "--only", nargs="+", metavar="SERVER", help=f"of {', '.join(each.name for each in plain)}"
+    )
     options = parser.parse_args()
-    options.servers = [each for each in plain if not each.missing() and (not options.only or each.name in options.only)]
+    options.servers = [
+        each for each in plain if not each.missing() and (not options.only or each.name in options.only)
+    ]
     return options
 
 

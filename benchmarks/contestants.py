@@ -12,7 +12,7 @@ from hubbub.bench import PLAIN, Wire
 from processes import Server, serving
 from wires import CHANNELS, HAND_MADE, NCHAN, SOCKET_IO
 
-SECRET = "5f" * 32
+SECRET = "5f" * 32  # of servers that live for seconds, on loopback
 LIFTED = {"HUBBUB_MAX_CONNECTIONS": "0", "HUBBUB_MAX_CONNECTIONS_PER_USER": "0", "HUBBUB_MESSAGE_RATE": "0"}
 
 HERE = Path(__file__).parent
@@ -40,7 +40,7 @@ class Contestant:
         package: the distribution or module whose version is shown, as `kind:name`.
         ready: a path that answers 200 when it is ready; without one, taking connections is enough.
         tokens: whether it checks them, as the handshakes' table compares.
-        many_rooms: whether a connection may be in several rooms.
+        holds_many: whether idle connections are counted by the ten thousand.
         deflate: what is added to the command so that it compresses; `None` where it is not measured.
         environment: what else it is told, such as limits that are lifted.
         prepare: writes what it needs into its folder.
@@ -54,7 +54,7 @@ class Contestant:
     package: str = ""
     ready: str | None = None
     tokens: bool = False
-    many_rooms: bool = True
+    holds_many: bool = False
     deflate: Sequence[str] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Path, int], None] | None = None
@@ -97,6 +97,7 @@ HUBBUB = Contestant(
     tokens=True,
     deflate=(),
     environment=LIFTED,
+    holds_many=True,
 )
 UWEBSOCKETS = Contestant(
     "uWebSockets (socketify)",
@@ -104,6 +105,7 @@ UWEBSOCKETS = Contestant(
     (str(PYTHON / "python"), str(SERVERS / "socketify_rooms.py"), "{port}"),
     needs=[PYTHON.parent / "installed"],
     package="peer:socketify",
+    holds_many=True,
 )
 NCHAN_SERVER = Contestant(
     "nchan",
@@ -112,7 +114,7 @@ NCHAN_SERVER = Contestant(
     NCHAN,
     needs=[NGINX / "lib" / "nginx" / "modules" / "ngx_nchan_module.so", Path("/var/lib/nginx")],
     package="nginx:nchan",
-    many_rooms=False,
+    holds_many=True,
     prepare=_write_nchan_configuration,
 )
 C_LOOP = Contestant(
@@ -120,6 +122,7 @@ C_LOOP = Contestant(
     "one `send()` for each delivery in C, and nothing else",
     (str(PEERS / "c_loop"), "{port}"),
     needs=[PEERS / "c_loop"],
+    holds_many=True,
 )
 NODE_WS = Contestant(
     "Node ws",
@@ -129,6 +132,7 @@ NODE_WS = Contestant(
     package="node:ws",
     tokens=True,
     deflate=("deflate",),
+    holds_many=True,
 )
 SOCKET_IO_SERVER = Contestant(
     "Socket.IO",

@@ -22,3 +22,8 @@ def seats(count: int, room: str, room_of: int | None = None) -> list[Seat]:
         Seat(f"{room}-u{i}", [room if room_of is None else f"{room}-{i // room_of}"], token(f"{room}-u{i}"))
         for i in range(count)
     ]
+
+
+def words(size: int) -> str:
+    """Return text that deflates about as well as JSON does, and is the same each time."""
+    return " ".join(f"{number * 2654435761 % 4294967296:x}" for number in range(size // 8 + 1))[:size]

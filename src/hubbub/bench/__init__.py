@@ -8,6 +8,7 @@ from hubbub.bench.errors import LoadError
 from hubbub.bench.load import Load, keep_in_flight, keep_rate
 from hubbub.bench.members import Member
 from hubbub.bench.percentiles import Percentiles, percentiles
+from hubbub.bench.placing import hold_to_a_core
 from hubbub.bench.processes import Memory, Process, listening
 from hubbub.bench.trial import Plan, Trial, run
 from hubbub.bench.wires import PLAIN, Seat, Step, Wire
@@ -26,6 +27,7 @@ __all__ = [
     "Step",
     "Trial",
     "Wire",
+    "hold_to_a_core",
     "keep_in_flight",
     "keep_rate",
     "listening",

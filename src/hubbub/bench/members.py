@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,10 @@ class Member:
     unsent: bytearray = field(default_factory=bytearray)
     template: tuple[bytes, bytes] = (b"", b"")
     closed: tuple[int, str] | None = None
+    receive: Callable[[bytearray], int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.receive = self.socket.recv_into  # looked up once, not for each delivery
 
     def send(self, data: bytes) -> None:
         """Send, or keep what the server does not take now for the next time."""

@@ -1,7 +1,6 @@
 """One trial of a running server, from its first connection to the report: what `hubbub bench` does."""
 
 import contextlib
-import os
 import resource
 import secrets
 import time
@@ -153,23 +152,3 @@ def _lift_file_limit(connections: int) -> None:
         raise LoadError(
             f"{connections:,} connections need as many open files, and {hard:,} are allowed: ulimit -n."
         )
-
-
-def hold_to_a_core(server: Process | None, *, pin_server: bool = False) -> str:
-    """Keep this process to one core, and the server off it where it may be moved; return what was done.
-
-    The server's main thread is moved only with `pin_server`; `released` undoes it.
-    """
-    allowed = sorted(os.sched_getaffinity(0))
-    if len(allowed) < 2:
-        return "there is one core only: the client takes time from the server"
-    theirs = server.cores() if server else set()
-    own = next((core for core in reversed(allowed) if core not in theirs), allowed[-1])
-    os.sched_setaffinity(0, {own})
-    if server is None:
-        return f"the client is held to core {own}"
-    if pin_server and own in theirs:
-        os.sched_setaffinity(server.pid, theirs - {own})
-    if own in server.cores():
-        return f"the client is held to core {own}; the server may use it too (--pin-server keeps it off)"
-    return f"the client is held to core {own}, the server to {', '.join(map(str, sorted(server.cores())))}"
