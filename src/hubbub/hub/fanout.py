@@ -5,17 +5,14 @@ A `Feed` is what one channel has on this node. A `Subscription` is one session o
 * **live**: it is given each batch, which is what arrived in one turn of the event loop;
 * **lagging**: its session is slow; what it misses is only counted;
 * **waiting**: it is reading the stream; publications are held until what it read and what comes live join up.
-
-In a crowd the writers of the live ones are kept at hand, so that the loop over them is one call for each and asks
-nothing. A session that becomes slow, comes or goes makes that list be made anew.
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from hubbub.hub.audience import ABSENT, Audience
 from hubbub.hub.namespaces import Namespace, Overflow
-from hubbub.hub.outlet import Encoding
 from hubbub.hub.publications import Position, Publication
 from hubbub.hub.replies import Reset
 from hubbub.hub.turn import Turn
@@ -26,16 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Writer = Callable[[Any], None]
-
 NOWHERE = Position(Epoch(""), 0)
-
-ABSENT = -1
-
-CROWD = 32
-"""Receivers from which on each is written to at once. Below that a session's frames of one turn, from all its
-channels and with the answers to its commands, are gathered into one write, which in small rooms saves a system call
-a message; the gathering costs a fraction of one a receiver."""
 
 
 class Subscription:
@@ -117,7 +105,7 @@ class Subscription:
             self.position = publication.position
 
 
-class Feed:
+class Feed(Audience):
     """One channel's receivers on this node.
 
     Args:
@@ -130,46 +118,31 @@ class Feed:
         "_newest",
         "_pending",
         "_waiting",
-        "_writers",
         "holders",
         "listening",
-        "live",
-        "name",
         "namespace",
         "position",
-        "turn",
     )
 
     def __init__(self, name: str, namespace: Namespace, turn: Turn) -> None:
-        self.name = name
+        super().__init__(name, turn)
         self.namespace = namespace
-        self.turn = turn
         self.holders = 0
         """How many subscriptions need this feed, those included that are only being set up."""
         self.listening = False
         """Whether the broker delivers this channel."""
         self.position = NOWHERE
         """The place of the last stored publication that every live session was given."""
-        self.live: list[Subscription] = []
-        """Those that are live or lagging, in no order; each knows its place, which makes leaving cheap. A dict of one
-        would cost 232 bytes for each user's own channel."""
         self._waiting: dict[Session, Subscription] | None = None
         self._newest = 0
         """The offset of the last stored publication that arrived, in the epoch of `position`."""
         self._pending: list[Publication] | None = None
         """What arrived in this turn."""
-        self._writers: list[tuple[Encoding, list[Writer]]] | None = None
-        """The writers of a crowd; `None` when they are to be collected."""
 
     @property
     def waiting(self) -> Collection["Session"]:
         """Those who read the stream and are not live yet."""
         return self._waiting or ()
-
-    @property
-    def is_crowd(self) -> bool:
-        """Whether each receiver is written to at once."""
-        return len(self.live) >= CROWD
 
     def deliver(self, publication: Publication) -> None:
         """Hand a publication to every session, at the end of the turn."""
@@ -191,12 +164,7 @@ class Feed:
         if batch is None:
             return
         try:
-            if any(publication.exclude for publication in batch):
-                self._write_selected(batch)
-            elif self.is_crowd:
-                self._write_to_crowd(batch)
-            else:
-                self._write(batch)
+            self.write(batch)
         except Exception:
             logger.exception("%d publications of %r could not be given out", len(batch), self.name)
             self.turn.statistics.failures += 1
@@ -204,10 +172,6 @@ class Feed:
             if publication.offset:
                 self.position = publication.position
                 return
-
-    def changed(self) -> None:
-        """Collect the writers anew before the next batch."""
-        self._writers = None
 
     def hold(self, subscription: Subscription) -> list[Publication]:
         """Let a subscription wait: what comes from now on is kept for it, in the list that is returned.
@@ -228,7 +192,7 @@ class Feed:
         self._end_wait(subscription)
         subscription.behind = max(missed, 1)
         subscription.lagging = True
-        self._put(subscription)
+        self.add(subscription)
 
     def go_live(self, subscription: Subscription) -> None:
         """End a wait: give the session what was held and is new to it, then everything as it comes.
@@ -250,23 +214,11 @@ class Feed:
         self.flush()
         self._end_wait(subscription)
         subscription.lagging = False
-        place, subscription.place = subscription.place, ABSENT
-        if place != ABSENT:
-            last = self.live.pop()
-            if last is not subscription:
-                self.live[place] = last
-                last.place = place
-            self.changed()
+        self.take_out(subscription)
 
     def forget_position(self) -> None:
         """Know no longer where the stream stands, because the broker no longer tells."""
         self._move_to(NOWHERE)
-
-    def _put(self, subscription: Subscription) -> None:
-        if subscription.place == ABSENT:
-            subscription.place = len(self.live)
-            self.live.append(subscription)
-        self.changed()
 
     def _end_wait(self, subscription: Subscription) -> None:
         subscription.held = None
@@ -283,66 +235,6 @@ class Feed:
             self.turn.put_off(self)
         elif publication.offset:
             self.position = publication.position
-
-    def _write(self, batch: Sequence[Publication]) -> None:
-        encoding = frame = None
-        for subscription in self.live:
-            session = subscription.session
-            if session.encoding is not encoding:
-                encoding = session.encoding
-                frame = encoding.publications(batch)
-            if subscription.lagging:
-                subscription.lag(frame)
-            else:
-                session.outlet.write(frame)
-        self.turn.statistics.deliveries += len(self.live) * len(batch)
-
-    def _write_to_crowd(self, batch: Sequence[Publication]) -> None:
-        # Writing may make a session slow. That asks for the writers to be collected anew, and leaves these lists alone.
-        self.turn.flush_outlets()
-        for encoding, writers in self._writers or self._collect():
-            frame = encoding.publications(batch)
-            remaining = iter(writers)
-            while True:
-                try:
-                    for write in remaining:
-                        write(frame)
-                except Exception:  # one broken connection must not end the delivery to all after it
-                    logger.exception("A frame of %r could not be written", self.name)
-                else:
-                    break
-        self.turn.statistics.deliveries += len(self.live) * len(batch)
-
-    def _write_selected(self, batch: Sequence[Publication]) -> None:
-        excluded = frozenset[str]().union(*(publication.exclude for publication in batch))
-        frames: dict[Encoding, Any] = {}
-        for subscription in self.live:
-            session = subscription.session
-            encoding = session.encoding
-            if session.identity.user_id in excluded:
-                selected = [each for each in batch if each.is_for(session.identity.user_id)]
-                if not selected:
-                    continue
-                frame = encoding.publications(selected)
-                self.turn.statistics.deliveries += len(selected)
-            else:
-                if encoding not in frames:
-                    frames[encoding] = encoding.publications(batch)
-                frame = frames[encoding]
-                self.turn.statistics.deliveries += len(batch)
-            if subscription.lagging:
-                subscription.lag(frame)
-            else:
-                session.outlet.write(frame)
-
-    def _collect(self) -> list[tuple[Encoding, list[Writer]]]:
-        by_encoding: dict[Encoding, list[Writer]] = {}
-        for subscription in self.live:
-            session = subscription.session
-            write = subscription.lag if subscription.lagging else session.outlet.write_through
-            by_encoding.setdefault(session.encoding, []).append(write)
-        self._writers = list(by_encoding.items())
-        return self._writers
 
     def _deliver_to_waiting(self, publication: Publication) -> None:
         for subscription in tuple((self._waiting or {}).values()):
@@ -378,7 +270,7 @@ class Feed:
         if not session.closed:
             subscription.lagging = session.congested
             subscription.position = NOWHERE
-            self._put(subscription)
+            self.add(subscription)
 
     def _agrees(self, subscription: Subscription) -> bool:
         here, there = subscription.position, self.position

@@ -9,7 +9,7 @@ from stage import Guest, Stage, offsets, one, quiet, turns, types
 from hubbub.codes import CloseCode
 from hubbub.dialects.plain import PlainJSON
 from hubbub.endpoints.queued import TextEncoding
-from hubbub.hub.fanout import CROWD
+from hubbub.hub.audience import CROWD
 from hubbub.hub.namespaces import NO_HISTORY, Overflow
 
 ROOM = "room:a"
