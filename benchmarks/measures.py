@@ -11,7 +11,6 @@ from processes import Server
 from seats import seats, token, words
 
 WARM = 0.5
-QUIET = 1.0
 
 Figures = dict[str, float]
 
@@ -21,6 +20,7 @@ class Size:
     """How large and how long; `short` is for seeing that everything works."""
 
     seconds: float = 2.0
+    quiet: float = 1.0
     members: int = 1000
     few: int = 100
     rooms: int = 500
@@ -39,6 +39,7 @@ class Size:
 
 SHORT = Size(
     seconds=0.4,
+    quiet=0.3,
     members=200,
     few=50,
     rooms=50,
@@ -46,7 +47,7 @@ SHORT = Size(
     deflated=50,
     readers=100,
     stalled=2,
-    stalled_seconds=4.0,
+    stalled_seconds=2.0,
     idle=500,
     idle_of_others=200,
     handshakes=300,
@@ -131,7 +132,7 @@ def stalled_receivers(contestant: Contestant, core: int, size: Size) -> Figures:
             *_, publisher = crowd.join(
                 [Seat(f"r{i}", ["bench"], token(f"r{i}")) for i in range(size.readers)]
             )
-            crowd.settle(QUIET)
+            crowd.settle(size.quiet)
             crowd.stall(idlers)
             load = keep_rate(
                 crowd,
@@ -157,10 +158,10 @@ def idle(contestant: Contestant, core: int, size: Size) -> Figures:
     connections = size.idle if contestant.holds_many else size.idle_of_others
     with contestant.serving(core) as server, _crowd(contestant, server) as crowd:
         crowd.join(seats(10, "elsewhere"))  # what is loaded once is not a connection's
-        crowd.settle(QUIET)
+        crowd.settle(size.quiet)
         before = server.process.memory()
         crowd.join(seats(connections, "bench"))
-        crowd.settle(QUIET)
+        crowd.settle(size.quiet)
         after = server.process.memory()
     pss, rss = after.pss - before.pss, after.rss - before.rss
     return {"connections": connections, "pss": pss / connections, "rss": rss / connections}
@@ -172,12 +173,12 @@ def handshakes(contestant: Contestant, core: int, size: Size) -> Figures:
     for name, room_of in (("room", None), ("rooms", size.room_of)):
         with contestant.serving(core) as server, _crowd(contestant, server) as crowd:
             crowd.join(seats(200, "first", size.room_of))
-            crowd.settle(QUIET)
+            crowd.settle(size.quiet)
             coming = seats(size.handshakes, "bench", room_of)
             start, cpu = time.monotonic(), server.process.cpu_seconds()
             crowd.join(coming)
             seconds = time.monotonic() - start
-            crowd.settle(QUIET)  # announcements that are put off are part of a join's cost
+            crowd.settle(size.quiet)  # announcements that are put off are part of a join's cost
             figures[f"{name} cpu"] = size.handshakes / (server.process.cpu_seconds() - cpu)
             figures[f"{name} clock"] = size.handshakes / seconds
     return figures
@@ -197,7 +198,7 @@ def _load(
     padding: str = "",
     timed: int = 20,
 ) -> Load:
-    crowd.settle(QUIET)
+    crowd.settle(size.quiet)
     return keep_in_flight(
         crowd,
         publishers,

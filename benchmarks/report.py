@@ -46,7 +46,7 @@ def values(runs: Runs, contestant: Contestant, figure: str) -> list[float]:
 def ratio(runs: Runs, contestant: Contestant, figure: str, *, less_is_better: bool = False) -> str:
     """Return how many times as good as this server Hubbub is, by medians."""
     ours, theirs = values(runs, HUBBUB, figure), values(runs, contestant, figure)
-    if contestant is HUBBUB or not ours or not theirs or not median(ours) or not median(theirs):
+    if contestant is HUBBUB or not ours or not theirs or median(ours) <= 0 or median(theirs) <= 0:
         return ""
     times = median(theirs) / median(ours) if less_is_better else median(ours) / median(theirs)
     return f"× {number(times)}"

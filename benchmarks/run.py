@@ -44,7 +44,7 @@ def main() -> int:
     os.sched_setaffinity(0, {client_core})
     files = machine.lift_file_limit()
     absent = {each.name: why for each in contestants.ALL if (why := each.missing())}
-    taking_part = [each for each in contestants.ALL if each.name not in absent]
+    taking_part = [each for each in options.servers if each.name not in absent]
     preamble = _preamble(options, size, taking_part, absent, server_core != client_core, files)
     console.print("\n".join(preamble), highlight=False, markup=False)
 
@@ -54,7 +54,8 @@ def main() -> int:
     for name in options.only:
         results[name], failed = _take_turns(name, taking_part, server_core, size, options.runs, console)
         failures += failed
-        tables.append(report.table(MEASURES[name], results[name], size, absent))
+        left_out = {each.name: "left out" for each in contestants.ALL if each not in options.servers}
+        tables.append(report.table(MEASURES[name], results[name], size, left_out | absent))
         tables[-1].print(console)
     for failure in failures:
         console.print(f"failed: {failure}", style="red", highlight=False, markup=False)
@@ -140,6 +141,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="small and once: to see that everything works")
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES), help="some measures")
+    names = {each.name: each for each in contestants.ALL}
+    parser.add_argument("--servers", nargs="+", choices=names, default=list(names), help="some servers")
     parser.add_argument("--runs", type=int, help="how often each figure is taken (3; with --quick 1)")
     parser.add_argument("--seconds", type=float, default=2.0, help="how long a load is measured")
     parser.add_argument("--write", action="store_true", help=f"put the results into docs/{PAGE.name}")
@@ -147,6 +150,7 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick and options.write:
         parser.error("figures taken with --quick are not worth writing down")
+    options.servers = [names[name] for name in options.servers]
     options.runs = options.runs or (1 if options.quick else 3)
     return options
 

@@ -54,7 +54,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came out; what needs the server's process is `None` where that is not known.
+    """What came out; what needs the server's process is `None` where that is not known, or too small to tell.
 
     Args:
         connections: how many were opened.
@@ -122,7 +122,7 @@ def run(plan: Plan) -> Trial:
         connections=connections,
         handshakes_per_second=connections / seconds,
         handshakes_per_cpu_second=connections / entered if entered else None,
-        kib_per_connection=grown / connections if server else None,
+        kib_per_connection=grown / connections if grown > 0 else None,
         load=load,
         notes=notes,
     )

@@ -125,7 +125,7 @@ def as_figures(trial: Trial) -> dict[str, object]:
 def lines(trial: Trial) -> list[str]:
     """Return what is printed for people."""
     load, latency = trial.load, trial.load.latency
-    unknown = "unknown: the server's process is not on this machine, or is somebody else's"
+    unknown = "not known: too little to tell, or a process that cannot be read from here"
     lost = f", {load.missing:,} never came" if load.missing else ""
     told = {
         "connections": f"{trial.connections:,}",
