@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from hubbub.codes import CloseCode, ErrorCode
 from hubbub.endpoints.handshake import Doorkeeper
+from hubbub.endpoints.pace import Pace
 from hubbub.exceptions import (
     AuthenticationUnavailable,
     BadRequest,
@@ -100,6 +101,8 @@ class Admission:
 
     def __init__(self, doorkeeper: Doorkeeper, auth_deadline: float) -> None:
         self.doorkeeper = doorkeeper
+        self.pace = Pace()
+        """Bounds the handshakes of one turn."""
         self._deadline = auth_deadline
 
     async def admit(

@@ -153,7 +153,7 @@ class Link(asyncio.Protocol):
         """Carry out what a client asks for."""
         self._alive = True
         self._reader.feed(data)
-        if not (self._busy or (self._session is not None and self._session.slow)):
+        if not self._holds_back:
             self._read()
         elif not self._paused:  # what has come is kept, and no more is taken
             self._paused = True
@@ -222,7 +222,11 @@ class Link(asyncio.Protocol):
 
     async def serve(self) -> None:
         """Carry out what comes from now on; this returns at once."""
-        if not self._closing:
+        # Not from within the task that admitted it, which ends: what commands wait for must not hang on that.
+        asyncio.get_running_loop().call_soon(self._serve)
+
+    def _serve(self) -> None:
+        if self._peers is not None:
             self._go_on()
 
     async def turn_away(self, turned: Turned) -> None:
@@ -234,7 +238,7 @@ class Link(asyncio.Protocol):
             self.write(self.encoding.reply(Failed(code=turned.error, message=str(turned))))
             self.close(turned.code, turned.reason)
             self._node.wheel.after(LINGER, self.abort)
-            self._go_on()
+            await self.serve()
 
     # The outlet of its session.
 
@@ -293,6 +297,7 @@ class Link(asyncio.Protocol):
     def abort(self) -> None:
         """End the connection; what the peer does not take is given up."""
         self._closing = True
+        self._gathered = None
         if self._peers is not None:
             if self._transport.get_write_buffer_size():
                 self._transport.abort()
@@ -300,6 +305,12 @@ class Link(asyncio.Protocol):
                 self._transport.close()
 
     # Reading.
+
+    @property
+    def _holds_back(self) -> bool:
+        """Whether what has come waits: for a command to be carried out, or for a slow session to catch up."""
+        session = self._session
+        return self._busy or (session is not None and session.slow and not session.closed)
 
     def _go_on(self) -> None:
         self._busy = False
@@ -309,10 +320,10 @@ class Link(asyncio.Protocol):
         self._read()
 
     def _read(self) -> None:
-        session, reader = self._session, self._reader
+        reader = self._reader
         try:
             for _ in range(MESSAGES_AT_ONCE):
-                if self._busy or (session is not None and session.slow):
+                if self._holds_back:
                     return
                 message = reader.read()
                 if message is None:

@@ -70,6 +70,7 @@ class WebSocketEndpoint:
         node = self._node()
         if (await receive())["type"] != "websocket.connect":
             return
+        await self._admission.pace.step()
         try:
             self._admission.doorkeeper.check_origin(scope["headers"])
         except Forbidden as error:

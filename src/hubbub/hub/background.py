@@ -32,7 +32,8 @@ class Background:
 
         What need not wait, such as a publication where the broker is in memory, is then done when this returns, without
         the price of a task. There is no current task until it first waits, so that it is not for what uses
-        `asyncio.timeout` before that. (From Python 3.12 on, `asyncio.eager_task_factory` has one.)
+        `asyncio.timeout` before that; called inside a task, it would run its first step as that one. (From
+        Python 3.12 on, `asyncio.eager_task_factory` makes tasks that begin like this.)
 
         Returns:
             The task of the rest; `None` where nothing is left.

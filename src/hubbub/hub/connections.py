@@ -73,7 +73,8 @@ class Connections:
         self._on_beat, self._on_expiry = self._beat, self._expire
         self._sessions: set[Session] = set()
         self._waiting = 0
-        self._by_user: dict[UserId, set[Session]] = {}
+        self._by_user: dict[UserId, Session | set[Session]] = {}
+        """Most users have one connection: a set of one would cost 216 bytes."""
 
     def check_capacity(self) -> None:
         """See whether one more connection fits.
@@ -104,7 +105,7 @@ class Connections:
         if identity.is_anonymous or self._limits.connections_policy is ConnectionsPolicy.REPLACE:
             return
         bound = self._limits.connections_per_user
-        if 0 < bound <= len(self._by_user.get(identity.user_id, ())):
+        if 0 < bound <= len(self.of_user(identity.user_id)):
             raise LimitExceeded(f"You have {bound} connections, which is as many as a user may have.")
 
     async def open(self, session: Session) -> None:
@@ -148,11 +149,11 @@ class Connections:
         if code is not None:
             clean = code is not CloseCode.NORMAL and not code.reconnect
         self._sessions.discard(session)
-        of_user = self._by_user.get(session.user_id)
-        if of_user is not None:
-            of_user.discard(session)
-            if not of_user:
-                del self._by_user[session.user_id]
+        known = self._by_user.get(session.user_id)
+        if isinstance(known, set):
+            known.discard(session)
+        if not known or known is session:
+            self._by_user.pop(session.user_id, None)
         await self._subscriptions.drop_all(session, clean=clean)
 
     async def renew(self, session: Session, identity: Identity) -> None:
@@ -200,7 +201,8 @@ class Connections:
 
     def of_user(self, user_id: UserId) -> tuple[Session, ...]:
         """Return this user's sessions on this node."""
-        return tuple(self._by_user.get(user_id, ()))
+        known = self._by_user.get(user_id, ())
+        return (known,) if isinstance(known, Session) else tuple(known)
 
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._sessions))
@@ -216,7 +218,11 @@ class Connections:
     def _register(self, session: Session) -> None:
         self._sessions.add(session)
         if not session.identity.is_anonymous:
-            self._by_user.setdefault(session.user_id, set()).add(session)
+            known = self._by_user.setdefault(session.user_id, session)
+            if isinstance(known, set):
+                known.add(session)
+            elif known is not session:
+                self._by_user[session.user_id] = {known, session}
 
     async def _become(self, session: Session, identity: Identity) -> None:
         if session.subscriptions:

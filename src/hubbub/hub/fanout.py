@@ -101,7 +101,13 @@ class Subscription:
     def write(self, publication: Publication) -> None:
         """Write one publication to this session alone, and move its position there."""
         if publication.is_for(self.session.user_id):
-            self.session.outlet.write(self.session.encoding.publications((publication,)))
+            try:
+                frame = self.session.encoding.publications((publication,))
+            except Exception:
+                logger.exception("A publication of %r could not be encoded", self.feed.name)
+                self.feed.turn.statistics.failures += 1
+            else:
+                self.session.outlet.write(frame)
         if publication.offset:
             self.position = publication.position
 

@@ -1,8 +1,6 @@
 """The feeds of this node: which channels it listens to, and what arrives for them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker
@@ -38,8 +36,8 @@ class Feeds:
         self._turn = turn
         self._feeds: dict[str, Feed] = {}
         self._everyone: Everyone | None = None
-        self._changing: dict[str, asyncio.Future[None]] = {}
-        """Channels whose subscription at the broker is being changed."""
+        self._changing: dict[str, asyncio.Future[None] | None] = {}
+        """Channels whose subscription at the broker is being changed, and what tells those who wait for that."""
         broker.deliver_to(self.receive)
 
     async def listen(self, everyone: Everyone) -> None:
@@ -68,10 +66,13 @@ class Feeds:
         feed.holders += 1
         if not feed.listening:
             try:
-                async with self._change(channel):
+                await self._begin_change(channel)
+                try:
                     if not feed.listening:
                         await self._broker.subscribe(channel)
                         feed.listening = True
+                finally:
+                    self._end_change(channel)
             except BaseException:
                 self.release(feed)
                 raise
@@ -86,7 +87,8 @@ class Feeds:
     async def _retire(self, feed: Feed) -> None:
         if self._feeds.get(feed.name) is not feed:
             return  # somebody came and left again before this began, and it was retired for them
-        async with self._change(feed.name):
+        await self._begin_change(feed.name)
+        try:
             if feed.holders or self._feeds.get(feed.name) is not feed:
                 return
             if feed.listening:
@@ -95,17 +97,22 @@ class Feeds:
                 await self._broker.unsubscribe(feed.name)
             if not feed.holders:  # whoever took hold meanwhile waits for this change, and subscribes again
                 del self._feeds[feed.name]
-
-    @asynccontextmanager
-    async def _change(self, channel: str) -> AsyncIterator[None]:
-        """Change one channel's subscription at a time: a subscribe that overtook an unsubscribe would leave it deaf."""
-        while (changing := self._changing.get(channel)) is not None:
-            await asyncio.wait([changing])
-        self._changing[channel] = asyncio.get_running_loop().create_future()
-        try:
-            yield
         finally:
-            self._changing.pop(channel).set_result(None)
+            self._end_change(feed.name)
+
+    async def _begin_change(self, channel: str) -> None:
+        """Change one channel's subscription at a time: a subscribe that overtook an unsubscribe would leave it deaf."""
+        while channel in self._changing:
+            changed = self._changing[channel]
+            if changed is None:
+                changed = self._changing[channel] = asyncio.get_running_loop().create_future()
+            await asyncio.wait([changed])
+        self._changing[channel] = None
+
+    def _end_change(self, channel: str) -> None:
+        changed = self._changing.pop(channel)
+        if changed is not None:
+            changed.set_result(None)
 
     def __len__(self) -> int:
         return len(self._feeds)

@@ -88,7 +88,6 @@ class Turn:
 
     def end(self) -> None:
         """Flush everything: small channels into the outlets, the outlets, then the crowds."""
-        self._scheduled = False
         feeds, self._feeds = self._feeds, []
         crowds = []
         for feed in feeds:
@@ -99,8 +98,12 @@ class Turn:
         self.flush_outlets()
         for feed in crowds:
             self._flush(feed)
+        self.flush_outlets()
         while self._overflown:
             self._overflow(self._overflown.pop())
+        self._scheduled = bool(self._feeds or self._outlets)
+        if self._scheduled:
+            self._schedule(self.end)
 
     def _flush(self, one: Flushable) -> None:
         try:

@@ -181,8 +181,8 @@ class TestAdmission:
             assert len(peer.transport.writes) == writes
 
 
-async def member_without_room(app: Application, user: str = "ada") -> Peer:
-    return await Peer(app, token=user).connect().admitted("welcome")
+async def member_without_room(app: Application, user: str = "ada", **options: Any) -> Peer:
+    return await Peer(app, token=user, **options).connect().admitted("welcome")
 
 
 class TestCommands:
@@ -326,6 +326,44 @@ class TestCommands:
             peer.send(*({"type": "ping", "ref": each} for each in range(200, 210)))
             await turns()
             assert [m["ref"] for m in peer.news() if m["type"] == "ack"] == list(range(210))
+
+    async def test_a_flood_before_one_that_waits(self):
+        async with application() as app:
+            handle = rooms(app)
+            inside, go_on = asyncio.Event(), asyncio.Event()
+
+            @handle.authorize
+            async def slow(channel: Any) -> bool:
+                if channel.rest == "slow":
+                    inside.set()
+                    await go_on.wait()
+                return True
+
+            peer = await member(app)
+            peer.send(
+                *({"type": "ping"} for _ in range(MESSAGES_AT_ONCE)),
+                {"type": "join_room", "room_id": "slow"},
+                {"type": "ping", "ref": "behind it"},
+            )
+            peer.send({"type": "ping"})  # in the same turn
+            await inside.wait()
+            await turns()
+            assert peer.types() == ["pong"] * MESSAGES_AT_ONCE
+            go_on.set()
+            await settle(app)
+            assert peer.types() == ["joined", "pong", "ack", "pong"]
+
+    async def test_a_flood_that_makes_it_slow(self):
+        async with application() as app:
+            peer = await member_without_room(app, bound=100)
+            peer.transport.stalled = True
+            peer.send(*({"type": "ping", "ref": each} for each in range(300)))
+            await turns(20)
+            assert session_of(peer).slow
+            assert app.hub.statistics.commands == MESSAGES_AT_ONCE
+            peer.transport.take()
+            await settle(app)
+            assert [m["ref"] for m in peer.news() if m["type"] == "ack"] == list(range(300))
 
     async def test_a_connection_lost_during_a_flood(self):
         async with application() as app:
@@ -680,6 +718,34 @@ class TestSlow:
             link_of(peer).resume_writing()
             await settle(app)
             assert not session_of(peer).slow
+
+    async def test_slow_for_a_while_before_it_is_a_session(self):
+        async with application() as app:
+            peer = Peer(app, token=None).connect()
+            await turns()
+            link_of(peer).pause_writing()
+            link_of(peer).resume_writing()
+            peer.send({"type": "auth", "token": "ada"})
+            await peer.admitted("welcome")
+            assert not session_of(peer).slow
+
+    async def test_closed_while_it_is_slow_its_answer_is_read(self):
+        async with application() as app:
+            peer = await member_without_room(app, bound=100)
+            peer.transport.stalled = True
+            peer.send(*({"type": "ping"} for _ in range(20)))
+            await turns()
+            peer.send({"type": "ping"})
+            assert not peer.transport.reading
+            app.node.connections.close(session_of(peer), CloseCode.REVOKED, "out")
+            peer.transport.take()
+            assert set(peer.types()) == {"pong"}
+            assert peer.closed == (4010, "out")
+            assert peer.transport.reading
+            peer.transport.arrive(peer.answer)
+            await turns()
+            assert peer.transport.lost
+            await assert_empty(app)
 
     async def test_in_a_crowd(self):
         async with application() as app:
@@ -1038,6 +1104,25 @@ class TestPulse:
                 peer.news()
                 peer.transport.arrive(peer.answer)
                 await settle(app)
+
+    async def test_more_than_once_waited_is_no_sign_of_being_stuck(self):
+        async with application() as app:
+            rooms(app)
+            peer = await member(app, bound=400)
+            peer.transport.stalled = True
+            peer.say("x" * 400)
+            await turns()
+            link_of(peer).pulse()
+            peer.end_turn()
+            assert link_of(peer)._waiting is not None
+            peer.transport.take(len(peer.transport.waiting) - 50)
+            peer.transport.take()
+            await settle(app)
+            peer.transport.stalled = True
+            peer.transport.waiting += b"x" * 10_000  # within the transport's bound, had it a larger one
+            peer.transport.arrive(b"\x81")
+            assert link_of(peer).pulse() is Pulse.WELL
+            peer.transport.waiting.clear()
 
     @pytest.mark.parametrize("ailment", ["stuck", "silent"])
     async def test_the_heart_stops(self, ailment):

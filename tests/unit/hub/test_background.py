@@ -291,31 +291,6 @@ class TestBegin:
             await background.settle()
         assert done == ["after it"]
 
-    async def test_it_does_not_run_in_the_task_of_whoever_begins_it(self):
-        """`asyncio.timeout` and task groups would cancel that one, which may long be over, and never what they are in."""
-        ended: list[str] = []
-        over = asyncio.Event()
-
-        async def work() -> None:
-            if asyncio.current_task() is None:  # as where the event loop calls back
-                await asyncio.sleep(0)
-            try:
-                async with asyncio.timeout(0.01):
-                    await asyncio.Event().wait()
-            except TimeoutError:
-                ended.append("in time")
-            finally:
-                over.set()
-
-        async def caller() -> None:
-            background.begin(work())
-
-        async with Background() as background:
-            await asyncio.get_running_loop().create_task(caller())
-            async with asyncio.timeout(1):
-                await over.wait()
-        assert ended == ["in time"]
-
     async def test_context_variables_are_its_own_and_can_be_reset(self):
         variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="before")
         seen: list[str] = []

@@ -94,6 +94,7 @@ async def test_a_closed_one_gets_nothing_more():
         stage.node.connections.close(ada.session, CloseCode.REVOKED, "out")
         await broadcast(stage, 2)
         assert (data(ada), data(bob)) == ([], [1, 2])
+        assert stage.node.statistics.deliveries == 2
 
 
 async def test_a_crowd_gets_it_in_its_order_behind_what_was_sent_before():

@@ -229,7 +229,10 @@ async def test_each_encoding_makes_one_frame():
         stage.publish(ROOM, 2, 3)
         end_turn(stage.node)
         assert [len(encoding.made) for encoding in encodings] == [2, 2, 2]
-        assert [guest.contents() for guest in guests[1:]] == [[1, 2, 3]] * (CROWD + 3)
+        stage.publish(ROOM, 4, exclude={"nobody"})
+        end_turn(stage.node)
+        assert [len(encoding.made) for encoding in encodings] == [3, 3, 3]
+        assert [guest.contents() for guest in guests[1:]] == [[1, 2, 3, 4]] * (CROWD + 3)
 
 
 async def test_an_encoding_that_fails_leaves_the_crowd_in_order(caplog: pytest.LogCaptureFixture):

@@ -231,6 +231,40 @@ async def test_a_reader_in_wait_gets_what_comes_in_the_turn_it_goes_live(size):
 
 
 @SIZES
+async def test_a_reader_goes_live_in_the_turn_of_pending_publications(size):
+    async with stage_of() as stage:
+        guests = await gathered(stage, size)
+        eve = await stage.enter("eve")
+        stage.broker.hold("read")
+        eve.begin("join_room", room_id="a")
+        read = await stage.broker.held()
+        await turns()
+        read.release()  # she is woken before this turn ends
+        stage.publish(ROOM, 1, 2)
+        await turns(1)
+        assert stage.feed(ROOM).waiting == {}
+        await stage.settle()
+        assert [guest.contents() for guest in guests] == [[1, 2]] * size
+        assert offsets(eve.news()) == [1, 2]
+
+
+@SIZES
+async def test_who_waits_for_the_feed_goes_live_as_soon_as_it_is_there(size):
+    async with stage_of() as stage:
+        guests = await gathered(stage, size)
+        eve = await stage.enter("eve")
+        stage.broker.hold_deliveries()
+        stage.publish(ROOM, 1, 2)
+        eve.begin("join_room", room_id="a")
+        assert eve.session in stage.feed(ROOM).waiting
+        stage.broker.deliver()
+        assert stage.feed(ROOM).waiting == {}
+        stage.publish(ROOM, 3)
+        assert [guest.contents() for guest in guests] == [[1, 2, 3]] * size
+        assert offsets(eve.news()) == [3]
+
+
+@SIZES
 async def test_an_epoch_that_begins_in_the_middle_of_a_turn(size):
     async with stage_of() as stage:
         guests = await gathered(stage, size)
@@ -323,6 +357,21 @@ async def test_without_history_nothing_is_missed_within_a_turn_either(size):
         assert [guest.contents() for guest in guests[1:]] == [[1, 2, 3]] * (size - 1)
         assert eve.contents() == [2, 3]
         assert stage.feed(ROOM).position.offset == 0
+
+
+@SIZES
+async def test_without_history_a_slow_one_goes_without_and_is_served_again(size):
+    async with stage_of(history=NO_HISTORY) as stage:
+        guests = await gathered(stage, size)
+        ada = guests[0]
+        ada.session.pause()
+        stage.publish(ROOM, 1)
+        stage.node.turn.end()
+        ada.session.resume()
+        await stage.settle()
+        stage.publish(ROOM, 2)
+        assert ada.contents() == [2]
+        assert [guest.contents() for guest in guests[1:]] == [[1, 2]] * (size - 1)
 
 
 @SIZES
