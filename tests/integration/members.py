@@ -85,7 +85,9 @@ async def connected(
     """Connect as a user, by `Authorization: Bearer`; with `None` without a credential."""
     headers = {**({} if user is None else bearer(user)), **options.pop("headers", {})}
     settings = {"compression": None, "max_queue": None, "ping_interval": None, "proxy": None, **options}
-    url = f"ws://127.0.0.1:{serving.port}{path}"
+    if serving.tls is not None:
+        settings["ssl"] = serving.tls
+    url = f"{serving.url.replace('http', 'ws', 1)}{path}"
     async with connect(url, additional_headers=headers, **settings) as connection:
         member = Member(connection, user)
         if welcome:

@@ -33,6 +33,8 @@ class Frame:
 
     opcode: Opcode
     payload: bytes
+    reserved: int = 0
+    """The three reserved bits; 4 is that of a compressed message."""
 
     @property
     def close_code(self) -> int:
@@ -201,9 +203,10 @@ class RawSocket:
         if len(data) < start or len(data) < start + size:
             return None
         payload = bytes(data[start : start + size])
-        opcode = Opcode(data[0] & 0x0F)
+        first = data[0]
+        opcode = Opcode(first & 0x0F)
         del data[: start + size]
-        return Frame(opcode, payload)
+        return Frame(opcode, payload, first >> 4 & 7)
 
 
 @asynccontextmanager

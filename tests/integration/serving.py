@@ -9,13 +9,14 @@ import itertools
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,12 @@ class Serving:
     process: subprocess.Popen[bytes]
     port: int
     log: Path
+    tls: ssl.SSLContext | None = None
+    """What its clients trust, where it has a certificate."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def said(self) -> str:
@@ -60,7 +63,9 @@ class Serving:
         return self.process.poll() is None
 
     async def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        async with httpx2.AsyncClient(base_url=self.url, timeout=DEADLINE, trust_env=False) as client:
+        async with httpx2.AsyncClient(
+            base_url=self.url, timeout=DEADLINE, trust_env=False, verify=self.tls or True
+        ) as client:
             return await client.request(method, path, **options)
 
     async def get(self, path: str, **options: Any) -> httpx2.Response:
@@ -144,17 +149,24 @@ def hubbub_serve(folder: Path, port: int = 0, **settings: str) -> Iterator[Servi
 
 
 @contextmanager
-def application(name: str, folder: Path, *options: str, **environment: str) -> Iterator[Serving]:
+def application(
+    name: str, folder: Path, *options: str, tls: ssl.SSLContext | None = None, **environment: str
+) -> Iterator[Serving]:
     """Run an application of `apps/` as its owner would: ``uvicorn NAME:app``."""
     command = [sys.executable, "-m", "uvicorn", f"{name}:app", "--port", "{port}", *options]
     command += ["--app-dir", str(FOLDER / "apps")]
-    with process(command, folder, {"SECRET_KEY": SECRET, **environment}) as running:
+    with process(command, folder, {"SECRET_KEY": SECRET, **environment}, tls=tls) as running:
         yield running
 
 
 @contextmanager
 def process(
-    command: list[str], folder: Path, environment: Mapping[str, str], port: int = 0
+    command: list[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    port: int = 0,
+    *,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Serving]:
     """Run a server until it is left; `{port}` in its command is the port, by default a free one."""
     port = port or free_port()
@@ -170,7 +182,7 @@ def process(
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    running = Serving(child, port, log)
+    running = Serving(child, port, log, tls)
     try:
         wait_until_ready(running)
         yield running
@@ -184,7 +196,11 @@ def wait_until_ready(running: Serving) -> None:
     """Return when the server answers; fail with what it printed when it does not."""
     end = time.monotonic() + START_TIME
     while running.is_alive and time.monotonic() < end:
-        connection = HTTPConnection("127.0.0.1", running.port, timeout=5)
+        connection = (
+            HTTPSConnection("127.0.0.1", running.port, timeout=5, context=running.tls)
+            if running.tls
+            else HTTPConnection("127.0.0.1", running.port, timeout=5)
+        )
         try:
             connection.request("GET", "/readyz")
             if connection.getresponse().status == 200:

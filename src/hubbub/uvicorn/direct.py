@@ -200,11 +200,10 @@ class DirectWebSocket(asyncio.Protocol):
         ordinary = self._ordinary
         if ordinary is None:
             ordinary = self._ordinary = KeepaliveWebSocket(self._config, self._state, self._app_state)
-            if self._task is not None:
-                ordinary.app = self._running
             self._state.connections.discard(self)
             # Before the application can write so much that the transport says so.
             if self._task is not None:
+                ordinary.app = self._running
                 self._transport.set_protocol(ordinary)
             else:  # the HTTP protocol is about to put this object in its place
                 asyncio.get_running_loop().call_soon(self._make_room, ordinary)
