@@ -10,17 +10,18 @@ from typing import Any
 
 import msgspec
 from guest import Guest
-from house import HALL, POLICIES, policy
-from ledger import Ledger, Wrong
+from house import HALL, POLICIES, House, policy
+from ledger import Ledger
 from moves import Player, Words
 from program import API, Program
-from serving import Serving, eventually
+from serving import eventually
 
 TICK = 0.01
 STEPS = 0.5
 """Steps a second of one guest, in the mean."""
-SHOUTS, ADDRESSES, THRONGS = 25, 4, 8
-"""A second: bursts in a loud room, in the hall, and several doing something with one crowd at the same moment."""
+SHOUTS, NAPS, ADDRESSES, THRONGS = 50, 10, 3, 8
+"""A second: bursts in a loud room, somebody there who stops reading, bursts in the hall, and several who do something
+with one crowd at the same moment."""
 ARRIVALS = 50
 """Who connect at the same time."""
 SETTLING = 30.0
@@ -40,14 +41,13 @@ class Evening:
     """One run against one server.
 
     Args:
-        serving: the server.
+        house: the server.
         clients: how many.
         seed: of all chances.
-        compression: whether the server agrees to compress.
     """
 
-    def __init__(self, serving: Serving, clients: int, seed: int, *, compression: bool) -> None:
-        self.serving = serving
+    def __init__(self, house: House, clients: int, seed: int) -> None:
+        self.serving = house.serving
         self.ledger = Ledger()
         self.wrong: list[str] = []
         self.slowest = {"client": 0.0, "server": 0.0}
@@ -65,12 +65,15 @@ class Evening:
         rooms, crowds = plan(clients)
         for number in range(clients):
             user = f"user{number * 3 // 4}"  # every third has two devices
-            channels = {HALL, *choices.sample(rooms, 40 if number % 40 == 1 else choices.choice([1, 2, 3, 5]))}
+            channels = {
+                HALL,
+                *choices.sample(rooms, 40 if number % 40 == 1 else choices.choice([1, 2, 3, 5])),
+            }
             if choices.random() < min(1.0, 200 / clients):
                 channels.add(choices.choice(crowds))
             guest = Guest(f"guest{number}", user, sorted(channels), self.ledger, self.report, self._was_busy)
             own = random.Random(choices.random())
-            player = Player(guest, serving.port, self._words, own, compression=compression)
+            player = Player(guest, house, self._words, own)
             self.players.append(player)
             self.by_user.setdefault(user, []).append(guest)
             for channel in channels:
@@ -177,12 +180,20 @@ class Evening:
             if choices.random() < SHOUTS * passed:
                 channel = choices.choice(self._loud)
                 choices.choice(self.by_channel[channel]).speak_in(channel, choices.choice([1, 2, 6]))
+            if choices.random() < NAPS * passed:
+                self._nap(choices.choice(self._loud))
             if choices.random() < ADDRESSES * passed:
                 choices.choice(self.players).speak_in(HALL, choices.choice([1, 1, 3]))
             if choices.random() < THRONGS * passed:
                 self._throng(choices.choice([*self._crowds, HALL]))
             await asyncio.sleep(TICK)
         self._over.set()
+
+    def _nap(self, channel: str) -> None:
+        """Let somebody in a loud room not read for as long as it takes to be too far behind."""
+        narrow = [player for player in self.by_channel[channel] if player.guest.narrow and player.is_ready]
+        if narrow:
+            self._choices.choice(narrow).stall_for(self._choices.choice([0.5, 1.0, 2.0]))
 
     def _throng(self, channel: str) -> None:
         """Let several do something with one crowded channel at the same moment."""
@@ -252,7 +263,9 @@ class Evening:
         shown = []
         for guest in late[:3]:
             missing = {
-                each.channel: each.missing()[:5] for each in (guest.own, *guest.places.values()) if each.missing()
+                each.channel: each.missing()[:5]
+                for each in (guest.own, *guest.places.values())
+                if each.missing()
             }
             tail = "no line" if guest.line is None else guest.line.tail()
             shown.append(
@@ -269,7 +282,9 @@ class Evening:
                 kept = page["publications"]
                 expected = range(max(1, stream.top - policy(channel).history + 1), stream.top + 1)
                 if page["offset"] != stream.top or [each["offset"] for each in kept] != list(expected):
-                    raise Failed(f"{channel} has {page['offset']} and {len(kept)}, not {stream.top}, {expected}")
+                    raise Failed(
+                        f"{channel} has {page['offset']} and {len(kept)}, not {stream.top}, {expected}"
+                    )
                 for each in kept:
                     self.ledger.check(channel, each)
             for channel in self.by_channel:
@@ -317,9 +332,6 @@ def plan(clients: int) -> tuple[list[str], list[str]]:
     """Name the rooms of about ten, some of them loud, and the crowds of about fifty."""
     names = [name for name in POLICIES if name not in {"hall", "user"}]
     each = max(3, clients * 4 // MEMBERS // len(names))
-    loud = max(1, clients // 400)
+    loud = max(1, clients // 1000)
     rooms = [f"{name}:{'loud' if n < loud else 'quiet'}-{n}" for name in names for n in range(each)]
     return rooms, [f"{name}:crowd" for name in names]
-
-
-__all__ = ["Evening", "Failed", "Wrong"]

@@ -80,7 +80,7 @@ class Guest:
         """Take a new connection, on which nothing is known."""
         self.line = line
         self.welcomed = False
-        self.awaited = deque([Awaited("welcome")])
+        self.awaited = deque([Awaited("welcome", self.own)])
         self.expelled = False
         self._heard.clear()
 
@@ -95,7 +95,11 @@ class Guest:
         name = room(place.channel)
         floor = self.ledger.streams[place.channel].acknowledged
         self.awaited.append(Awaited("joined" if name else "subscribed", place, since=since, floor=floor))
-        asked = {"type": "join_room", "room_id": name} if name else {"type": "subscribe", "channel": place.channel}
+        asked = (
+            {"type": "join_room", "room_id": name}
+            if name
+            else {"type": "subscribe", "channel": place.channel}
+        )
         return asked if since is None else {**asked, "since": since.shown()}
 
     def leave(self, place: Place) -> dict[str, Any]:
@@ -103,7 +107,11 @@ class Guest:
         place.wanted = False
         name = room(place.channel)
         self.awaited.append(Awaited("left" if name else "unsubscribed", place))
-        return {"type": "leave_room", "room_id": name} if name else {"type": "unsubscribe", "channel": place.channel}
+        return (
+            {"type": "leave_room", "room_id": name}
+            if name
+            else {"type": "unsubscribe", "channel": place.channel}
+        )
 
     def publish(self, said: Said, *, short: bool) -> dict[str, Any]:
         """Return the command, and await its answer; it is repeated after the connection until that has come."""
@@ -134,9 +142,6 @@ class Guest:
         return asked if ref is None else {**asked, "ref": ref}
 
     # What it is told.
-
-    def opened(self, line: Line) -> None:
-        """The handshake is done; the server speaks first."""
 
     def told(self, line: Line, message: dict[str, Any]) -> None:
         """Check one message."""
@@ -207,21 +212,19 @@ class Guest:
         awaited = self.awaited.popleft()
         place = awaited.place
         if message["type"] != awaited.kind or message.get("ref") != awaited.ref:
-            raise Wrong(f"{str(message)[:200]} where {awaited.kind!r} with ref {awaited.ref} should have come")
+            raise Wrong(
+                f"{str(message)[:200]} where {awaited.kind!r} with ref {awaited.ref} should have come"
+            )
         if place is not None and message.get("channel") != place.channel:
-            raise Wrong(f"an answer for {message.get('channel')}, where one for {place.channel} should have come")
+            raise Wrong(
+                f"an answer for {message.get('channel')}, where one for {place.channel} should have come"
+            )
         match awaited.kind:
             case "welcome":
                 self.welcomed = True
-                if message["channel"] != self.own.channel:
-                    raise Wrong(f"welcomed on {message['channel']}")
                 self.own.joined(message, None, 0)
-            case "joined" | "subscribed" if place is not None:
-                whole = place.joined(message, awaited.since, awaited.floor)
-                if whole is not None:
-                    self.counts["recovered" if whole else "unrecovered"] += 1
-                    self.counts["recovered messages"] += len(message["messages"])
-                self._check_members(place, message)
+            case "joined" | "subscribed":
+                self._joined(awaited, message)
             case "left" | "unsubscribed" if place is not None:
                 place.left()
                 if message.get("code", 0) != 0:
@@ -229,11 +232,21 @@ class Guest:
             case "ack":
                 self._acknowledged(awaited, message)
 
+    def _joined(self, awaited: Awaited, message: dict[str, Any]) -> None:
+        assert awaited.place is not None
+        whole = awaited.place.joined(message, awaited.since, awaited.floor)
+        if whole is not None:
+            self.counts["recovered" if whole else "unrecovered"] += 1
+            self.counts["recovered messages"] += len(message["messages"])
+        self._check_members(awaited.place, message)
+
     def _acknowledged(self, awaited: Awaited, message: dict[str, Any]) -> None:
         self.counts["acks"] += 1
         if awaited.said is not None:
             if message["channel"] != awaited.said.channel:
-                raise Wrong(f"what was said in {awaited.said.channel} is acknowledged for {message['channel']}")
+                raise Wrong(
+                    f"what was said in {awaited.said.channel} is acknowledged for {message['channel']}"
+                )
             self.ledger.acknowledged(awaited.said, message)
             self.unsaid.pop(awaited.said.key, None)
         elif awaited.ends is not None:

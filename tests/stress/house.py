@@ -35,6 +35,20 @@ class Policy:
         return self.overflow != "close"
 
 
+@dataclass(frozen=True)
+class House:
+    """A running server."""
+
+    serving: Serving
+    outlet: Outlet
+    compression: bool
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.serving.port
+
+
 POLICIES = {
     "room": Policy("close", 60_000, 400, presence=True),
     "brief": Policy("close", 40_000, 12),
@@ -64,7 +78,7 @@ def namespaces() -> str:
 
 
 @contextmanager
-def served(outlet: Outlet, folder: Path, *, compression: bool) -> Iterator[Serving]:
+def served(outlet: Outlet, folder: Path, *, compression: bool) -> Iterator[House]:
     """Run the server: `hubbub serve`, whose outlet is the direct one, or its application under plain uvicorn."""
     (folder / "hubbub.toml").write_text(namespaces())
     settings = {
@@ -79,7 +93,7 @@ def served(outlet: Outlet, folder: Path, *, compression: bool) -> Iterator[Servi
     }
     if outlet == "direct":
         with hubbub_serve(folder, **settings) as serving:
-            yield serving
+            yield House(serving, outlet, compression)
         return
     options = {
         "--port": "{port}",
@@ -93,4 +107,4 @@ def served(outlet: Outlet, folder: Path, *, compression: bool) -> Iterator[Servi
     command += [word for option in options.items() for word in option]
     own = {"SECRET_KEY": SECRET, "DATA_DIR": str(folder / "data"), **settings}
     with process(command, folder, {f"HUBBUB_{name}": value for name, value in own.items()}) as serving:
-        yield serving
+        yield House(serving, outlet, compression)

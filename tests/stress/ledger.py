@@ -67,9 +67,7 @@ class Ledger:
         self._keys = itertools.count(1)
         self._sent: dict[str, Said] = {}
 
-    def intend(
-        self, channel: str, text: str, sender: str | None, exclude: frozenset[str] = NOBODY
-    ) -> Said:
+    def intend(self, channel: str, text: str, sender: str | None, exclude: frozenset[str] = NOBODY) -> Said:
         """Write down what is about to be published."""
         key = f"{next(self._keys):x}"
         content = f"{key} {text}"
@@ -110,7 +108,9 @@ class Ledger:
                 f"{channel} has {said.key!r} ({said.id}) at {offset}, not {content[:40]!r} ({push['id']})"
             )
         if push.get("user_id") != said.sender:
-            raise Wrong(f"{said.key!r} at {offset} of {channel} is by {said.sender}, not {push.get('user_id')}")
+            raise Wrong(
+                f"{said.key!r} at {offset} of {channel} is by {said.sender}, not {push.get('user_id')}"
+            )
         return said
 
     def check_epoch(self, channel: str, epoch: str) -> None:

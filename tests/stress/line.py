@@ -29,10 +29,6 @@ SHOWN = 80
 class Listener(Protocol):
     """Whose line it is."""
 
-    def opened(self, line: "Line") -> None:
-        """The handshake is done."""
-        ...
-
     def told(self, line: "Line", message: dict[str, Any]) -> None:
         """A message has come; raises `Wrong` when it should not have."""
         ...
@@ -56,6 +52,8 @@ class Line(asyncio.Protocol):
         headers: of the handshake.
         extensions: what is offered.
         choices: how bytes are cut into segments and messages into fragments.
+        pongs_may_follow: whether the server answers pings after its Close frame. RFC 6455 section 5.5.1 allows it, and
+            uvicorn's own protocol does; Hubbub promises that nothing follows.
     """
 
     transport: asyncio.Transport
@@ -68,7 +66,10 @@ class Line(asyncio.Protocol):
         headers: Mapping[str, str],
         extensions: Sequence[ClientExtensionFactory],
         choices: random.Random,
+        *,
+        pongs_may_follow: bool,
     ) -> None:
+        self.pongs_may_follow = pongs_may_follow
         self.protocol = ClientProtocol(
             parse_uri(f"ws://127.0.0.1:{port}{path}"), extensions=extensions or None, max_size=None
         )
@@ -77,6 +78,8 @@ class Line(asyncio.Protocol):
         self.choices = choices
         self.is_open = False
         self.is_over = False
+        self.decided = asyncio.Event()
+        """Set when the handshake is done, or will not be."""
         self.was_cut = False
         """Whether this side ended it without a Close frame."""
         self.stalls = 0
@@ -86,7 +89,7 @@ class Line(asyncio.Protocol):
         """Bytes that came, and what they were without compression."""
         self._pings: deque[bytes] = deque()
         self._parts: list[bytes] = []
-        self._before = b""
+        self._before = self._late = b""
         self._unsent = b""
 
     # What the transport calls.
@@ -111,6 +114,7 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whose line it was."""
         self.is_over = True
+        self.decided.set()
         try:
             self.listener.ended(self)
         except Exception as wrong:
@@ -186,7 +190,8 @@ class Line(asyncio.Protocol):
         self.on_wire += len(data)
         protocol = self.protocol
         if protocol.close_rcvd is not None:
-            raise Wrong(f"after its Close frame the server sent {data[:40]!r}")
+            self._check_late(data)
+            return
         protocol.receive_data(data)
         for event in protocol.events_received():
             if isinstance(event, Frame):
@@ -196,16 +201,21 @@ class Line(asyncio.Protocol):
         if protocol.parser_exc is not None:
             raise Wrong(f"websockets refuses a frame: {protocol.parser_exc!r}") from protocol.parser_exc
         if protocol.close_rcvd is not None:
-            check_last(self._before + data, protocol.close_rcvd)
+            self._check_late(following(self._before + data, protocol.close_rcvd))
         self._before = data[-130:]
         self._send()
+
+    def _check_late(self, data: bytes) -> None:
+        self._late += data
+        if self._late and not (self.pongs_may_follow and are_pongs(self._late)):
+            raise Wrong(f"{len(self._late)} bytes follow the Close frame: {self._late[:60]!r}")
 
     def _begin(self, response: Any) -> None:
         if self.protocol.handshake_exc is not None:
             raise Wrong(f"the handshake failed: {self.protocol.handshake_exc!r}")
         assert isinstance(response, Response)
         self.is_open = True
-        self.listener.opened(self)
+        self.decided.set()
 
     def _take(self, frame: Frame) -> None:
         match frame.opcode:
@@ -256,11 +266,22 @@ def shown(text: str) -> str:
     return text if len(text) < 3 * SHOWN else f"{text[:SHOWN]} … {text[-2 * SHOWN :]}"
 
 
-def check_last(data: bytes, close: Close) -> None:
-    """See whether a Close frame is the last of what came; `websockets` drops what follows it without a word."""
+def following(data: bytes, close: Close) -> bytes:
+    """Return what came behind a Close frame; `websockets` drops it without a word."""
     payload = b"" if close.code == 1005 else close.serialize()
-    if not data.endswith(bytes([0x88, len(payload)]) + payload):
-        raise Wrong(f"something follows the Close frame: {data[-60:]!r}")
+    _, found, rest = data.rpartition(bytes([0x88, len(payload)]) + payload)
+    if not found:
+        raise Wrong(f"the Close frame {close} is not in its shortest form: {data[-130:]!r}")
+    return rest
+
+
+def are_pongs(data: bytes) -> bool:
+    """Whether bytes are nothing but Pong frames, the last of them perhaps cut off."""
+    while data:
+        if data[0] != 0x8A or data[1:2] > b"\x7d":
+            return False
+        data = data[2 + data[1] :] if len(data) > 1 else b""
+    return True
 
 
 async def connected(line: Line, port: int, *, narrow: bool) -> None:

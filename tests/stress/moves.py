@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from guest import Awaited, Guest
-from house import HALL, LEEWAY
+from house import HALL, LEEWAY, House
+from ledger import Wrong
 from line import Line, connected
 from places import Place, Since
 from serving import token
@@ -15,8 +16,12 @@ from websockets.extensions.base import ClientExtensionFactory
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.protocol import OPEN
 
-SIZES = {"quiet": [10, 10, 60, 60, 300, 300, 1_500], "loud": [60, 1_500, 6_000, 12_000, 20_000]}
-"""Bytes of a message, by how loud its channel is."""
+SIZES = {
+    "quiet": [10, 10, 60, 60, 300, 300, 1_500],
+    "crowd": [10, 60, 300, 1_500, 5_000],
+    "loud": [60, 1_500, 6_000, 12_000, 20_000],
+}
+"""Bytes of a message, by what the channel's name says."""
 
 
 class Words:
@@ -42,24 +47,20 @@ class Player:
 
     Args:
         guest: whom.
-        port: where the server is.
+        house: where the server is, and what it can do.
         words: what to say.
         choices: where its chances come from.
-        compression: whether the server agrees to compress.
     """
 
-    def __init__(
-        self, guest: Guest, port: int, words: Words, choices: random.Random, *, compression: bool
-    ) -> None:
+    def __init__(self, guest: Guest, house: House, words: Words, choices: random.Random) -> None:
         self.guest = guest
-        self._port = port
+        self._house = house
         self._words = words
         self._choices = choices
-        self._compression = compression
         self._extensions = offer(choices)
         self._expires = choices.random() < 0.1
         self._auth_first = choices.random() < 0.1
-        guest.narrow = choices.random() < 0.2
+        guest.narrow = choices.random() < 0.3
         self.coming: asyncio.Task[None] | None = None
         self._moves: list[tuple[Callable[[], None], float]] = [
             (self.speak, 40),
@@ -72,18 +73,22 @@ class Player:
             (self.list_members, 2),
             (self.ping, 5),
             (self.renew, 3),
-            (self.stall, 6),
-            (self.cut, 1.5),
-            (self.hang_up, 1),
-            (self.say_goodbye, 1.5),
+            (self.stall, 5),
+            (self.cut, 4),
+            (self.hang_up, 2),
+            (self.say_goodbye, 3),
         ]
 
     @property
     def is_ready(self) -> bool:
         """Whether it may say something."""
         line = self.guest.line
-        return (
-            line is not None and self.guest.welcomed and not line.was_cut and line.protocol.state is OPEN
+        return bool(
+            line is not None
+            and self.coming is None
+            and self.guest.welcomed
+            and not line.was_cut
+            and line.protocol.state is OPEN
         )
 
     def step(self) -> None:
@@ -103,22 +108,31 @@ class Player:
         guest, choices = self.guest, self._choices
         try:
             path, auto = "/ws", None
-            rooms = [place for place in guest.places.values() if place.wanted and place.channel[:5] == "room:"]
+            rooms = [
+                place for place in guest.places.values() if place.wanted and place.channel[:5] == "room:"
+            ]
             if rooms and choices.random() < 0.15:
                 auto = choices.choice(rooms)
                 path = f"/ws/{auto.channel[5:]}"
             key, guest.token_ends = self._token()
             headers = {} if self._auth_first else {"Authorization": f"Bearer {key}"}
-            line = Line(guest, self._port, path, headers, self._extensions, choices)
+            line = Line(
+                guest,
+                self._house.port,
+                path,
+                headers,
+                self._extensions,
+                choices,
+                pongs_may_follow=self._house.outlet == "queued",
+            )
             guest.begin(line)
             first = [guest.ask({"type": "auth", "token": key})] if self._auth_first else []
             if auto is not None:
                 floor = guest.ledger.streams[auto.channel].acknowledged
                 guest.awaited.append(Awaited("joined", auto, floor=floor))
             async with asyncio.timeout(20):
-                await connected(line, self._port, narrow=guest.narrow)
-                while not line.is_open and not line.is_over:
-                    await asyncio.sleep(0.001)
+                await connected(line, self._house.port, narrow=guest.narrow)
+                await line.decided.wait()
             if line.is_open and not line.is_over:
                 self._return(line, first)
         except (OSError, TimeoutError) as error:
@@ -129,10 +143,10 @@ class Player:
     def _return(self, line: Line, first: list[dict[str, Any]]) -> None:
         """Come back to every channel, and repeat what was not acknowledged, all in one go."""
         guest = self.guest
-        if self._compression and self._extensions and not line.protocol.extensions:
-            guest.complain(line, AssertionError("the server did not agree to compress"))
-        if not self._compression and line.protocol.extensions:
-            guest.complain(line, AssertionError("the server compresses"))
+        agreed = bool(line.protocol.extensions)
+        if agreed is not (self._house.compression and bool(self._extensions)):
+            guest.complain(line, Wrong(f"compression: {agreed}"))
+            return
         asked = [guest.join(place, self._since(place)) for place in guest.places.values() if place.wanted]
         if guest.own.since is not None:
             asked.append(guest.join(guest.own, guest.own.since))
@@ -179,8 +193,8 @@ class Player:
 
     def said_in(self, place: Place) -> dict[str, Any]:
         """Make one publication."""
-        sizes = SIZES["loud" if "loud" in place.channel else "quiet"]
-        text = self._words.some(self._choices, self._choices.choice(sizes))
+        kind = place.channel.partition(":")[2].partition("-")[0]
+        text = self._words.some(self._choices, self._choices.choice(SIZES.get(kind, SIZES["quiet"])))
         said = self.guest.ledger.intend(place.channel, text, self.guest.user)
         return self.guest.publish(said, short=self._choices.random() < 0.6)
 
@@ -270,12 +284,15 @@ class Player:
 
     def stall(self) -> None:
         """Read nothing for a while: sometimes for longer than the server puts up with."""
+        self.stall_for(self._choices.choice([0.05, 0.3, 1.0, 2.5, 8.0]))
+
+    def stall_for(self, seconds: float) -> None:
+        """Read nothing for so long."""
         line = self.guest.line
         assert line is not None
         if not line.is_stalled:
             line.stall()
             self.guest.counts["stalls"] += 1
-            seconds = self._choices.choice([0.05, 0.3, 1.0, 2.5, 8.0])
             asyncio.get_running_loop().call_later(seconds, line.resume)
 
     def cut(self) -> None:

@@ -101,7 +101,9 @@ class Place:
             self._skip_to(offset)
         said = self._ledger.check(self.channel, push)
         if self.user in said.exclude:
-            raise Wrong(f"{self.user} was given what excludes them: {said.key!r} at {offset} of {self.channel}")
+            raise Wrong(
+                f"{self.user} was given what excludes them: {said.key!r} at {offset} of {self.channel}"
+            )
         self._move(offset, None, push["id"])
         self.seen += 1
 

@@ -62,9 +62,7 @@ class Program:
     def client(self) -> httpx2.AsyncClient:
         """Make an HTTP client that the server trusts."""
         headers = bearer("program", scope="server")
-        return httpx2.AsyncClient(
-            base_url=self._serving.url, headers=headers, timeout=20, trust_env=False
-        )
+        return httpx2.AsyncClient(base_url=self._serving.url, headers=headers, timeout=20, trust_env=False)
 
     async def _step(self, client: httpx2.AsyncClient) -> None:
         chance = self._choices.random()
@@ -84,7 +82,10 @@ class Program:
         said = self._ledger.intend(channel, self._text(), None, self._excluded())
         asked = {**submission(said), "idempotency_key": said.key}
         place = await self._post(client, f"{API}/channels/{channel}/publish", asked)
-        if self._choices.random() < 0.1 and await self._post(client, f"{API}/publish/{channel}", asked) != place:
+        if (
+            self._choices.random() < 0.1
+            and await self._post(client, f"{API}/publish/{channel}", asked) != place
+        ):
             raise AssertionError(f"the same key published twice in {channel}: {asked}")
         self._ledger.acknowledged(said, place)
 
@@ -97,7 +98,9 @@ class Program:
         return self._words.some(self._choices, self._choices.choice([20, 500, 4_000]))
 
     def _excluded(self) -> frozenset[str]:
-        return frozenset(self._choices.sample(self._users, self._choices.choice([0, 0, 1, len(self._users) // 3])))
+        return frozenset(
+            self._choices.sample(self._users, self._choices.choice([0, 0, 1, len(self._users) // 3]))
+        )
 
 
 def submission(said: Said) -> dict[str, Any]:

@@ -27,8 +27,8 @@ SEED = int(os.environ.get("HUBBUB_STRESS_SEED") or random.SystemRandom().randran
 async def test_every_log_is_whole_in_order_and_its_own(outlet: Outlet, compression: bool, tmp_path):
     print(f"HUBBUB_STRESS_SEED={SEED}")
     raise_file_limit()
-    with served(outlet, tmp_path, compression=compression) as serving:
-        evening = Evening(serving, CLIENTS, SEED, compression=compression)
+    with served(outlet, tmp_path, compression=compression) as house:
+        serving, evening = house.serving, Evening(house, CLIENTS, SEED)
         try:
             begun = time.monotonic()
             memory = serving.memory()
@@ -51,6 +51,7 @@ async def test_every_log_is_whole_in_order_and_its_own(outlet: Outlet, compressi
         print(f"{time.monotonic() - begun:.1f} s, late by {evening.slowest} at most")
         print(f"memory {memory} {most} {serving.memory()} KiB, of that kept {evening.kept() // 1024}")
         print(dict(sorted(evening.counts().items())))
+        print(*(line for line in counts.text.splitlines() if line.startswith("hubbub")), sep="; ")
 
 
 def raise_file_limit() -> None:
