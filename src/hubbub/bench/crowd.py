@@ -273,17 +273,28 @@ class Crowd:
             self._epoll.unregister(member.socket)
             self._stalled.append(self.members.pop(member.socket.fileno()))
 
-    def cut_off(self, members: Sequence[Member]) -> int:
-        """Read what waits for stalled members, and return how many of them the server has closed."""
-        return sum(_is_over(member) for member in members)
+    def cut_off(self, members: Sequence[Member], quiet: float = 1.0) -> int:
+        """Read what waits for stalled members, and return how many of them the server has closed.
+
+        The end of a connection lies behind what had been sent before; it is waited for until nothing has come for
+        `quiet` seconds.
+        """
+        open_ones = {member.socket.fileno(): member for member in members}
+        with select.epoll() as waiting:
+            for fd in open_ones:
+                waiting.register(fd, select.EPOLLIN)
+            while open_ones and (ready := waiting.poll(quiet)):
+                for fd, _ in ready:
+                    if _has_ended(open_ones[fd]):
+                        waiting.unregister(fd)
+                        del open_ones[fd]
+        return len(members) - len(open_ones)
 
 
-def _is_over(member: Member) -> bool:
+def _has_ended(member: Member) -> bool:
     try:
-        while member.socket.recv(1 << 18):
-            pass
+        return not member.socket.recv(1 << 18)
     except BlockingIOError:
         return False
     except ConnectionError:
-        pass
-    return True
+        return True
