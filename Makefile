@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check bench docs setup-serve setup-dev
+.PHONY: serve test check bench docs setup-serve setup-dev setup-bench
 
 setup-serve:
 	@scripts/setup serve
 
 setup-dev:
 	@scripts/setup dev
+
+setup-bench:
+	@scripts/setup bench
 
 serve: setup-serve        ## the whole server on http://127.0.0.1:8000
 	$(BIN)/hubbub serve
@@ -25,8 +28,9 @@ check: setup-dev          ## lint, format, types, layers, module sizes
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/module_sizes.py
 
-bench: setup-dev          ## fan-out beside the one-by-one manager, in one run
-	$(BIN)/python benchmarks/run.py
+bench: setup-bench        ## beside the peers, in one run of half an hour; writes docs/benchmarks.md
+	@scripts/install-peers
+	$(BIN)/python benchmarks/run.py --write
 
 docs: setup-dev           ## the tables in docs/ that are generated from the code
 	$(BIN)/python scripts/generate_docs.py

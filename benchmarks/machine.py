@@ -1,10 +1,15 @@
 """What the figures were taken on."""
 
+import json
 import os
 import platform
 import resource
-from importlib.metadata import PackageNotFoundError, version
+import subprocess
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
+
+from contestants import NGINX, NODE, PYTHON, Contestant
 
 PACKAGES = ("hubbub", "uvicorn", "uvloop", "websockets", "fastapi", "starlette")
 
@@ -19,6 +24,30 @@ def describe() -> str:
             *(f"{package} {_version(package)}" for package in PACKAGES),
         ]
     )
+
+
+def versions(contestants: Iterable[Contestant]) -> Iterator[str]:
+    """Return each server with its version."""
+    for each in contestants:
+        kind, _, name = each.package.partition(":")
+        match kind:
+            case "node":
+                package = json.loads((NODE / "node_modules" / name / "package.json").read_text())
+                yield f"{each.name} {package['version']} (Node {_said('node', '--version')})"
+            case "peer":
+                found = distributions(
+                    name=name, path=[str(path) for path in PYTHON.parent.glob("lib/*/site-packages")]
+                )
+                yield f"{each.name} {next((one.version for one in found), '?')}"
+            case "nginx":
+                yield f"{each.name} (Debian's, {_said(str(NGINX / 'sbin' / 'nginx'), '-v').rpartition(' ')[2]})"
+            case _:
+                yield each.name
+
+
+def _said(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (done.stdout or done.stderr).strip().removeprefix("v")
 
 
 def cores() -> tuple[int, int]:

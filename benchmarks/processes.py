@@ -1,4 +1,4 @@
-"""Servers as processes of their own: start, wait until ready, read CPU and memory, stop.
+"""Servers as processes of their own: start, wait until ready, stop.
 
 A server is stopped by the id it was started with, and by nothing else.
 """
@@ -10,12 +10,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-TICKS = os.sysconf("SC_CLK_TCK")
+from hubbub.bench import Process
 
 
 class NotStartedError(RuntimeError):
@@ -23,50 +23,11 @@ class NotStartedError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What a process and its children hold, in KiB."""
-
-    pss: int
-    rss: int
-
-
-@dataclass(frozen=True, slots=True)
-class ServerProcess:
+class Server:
     """A running server."""
 
-    pid: int
+    process: Process
     port: int
-
-    def cpu_seconds(self) -> float:
-        """Return user and system time of the process and its children."""
-        return sum(_ticks(pid) for pid in _family(self.pid)) / TICKS
-
-    def memory(self) -> Memory:
-        """Return the memory of the process and its children, from `smaps_rollup`."""
-        pss = rss = 0
-        for pid in _family(self.pid):
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                name, _, value = line.partition(":")
-                if name == "Pss":
-                    pss += int(value.split()[0])
-                elif name == "Rss":
-                    rss += int(value.split()[0])
-        return Memory(pss, rss)
-
-
-def _family(pid: int) -> list[int]:
-    pids = [pid]
-    for parent in pids:  # grows while it is read: children, then theirs
-        for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                pids.extend(map(int, task.read_text().split()))
-    return pids
-
-
-def _ticks(pid: int) -> int:
-    # The name of the command, in brackets, may hold spaces: count the fields from behind it.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
 
 
 def free_port() -> int:
@@ -78,25 +39,39 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(
-    command: Sequence[str], environment: Mapping[str, str], core: int, ready_within: float = 30.0
-) -> Iterator[ServerProcess]:
-    """Run a server on one core; `{port}` in the command is replaced by the port it shall listen on.
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    core: int,
+    ready: str | None = None,
+    prepare: Callable[[Path, int], None] | None = None,
+    ready_within: float = 30.0,
+) -> Iterator[Server]:
+    """Run a server on one core; `{port}` and `{folder}` in the command are filled in.
 
     The server has a folder of its own to work in, which is removed with it.
 
+    Args:
+        command: starts it.
+        environment: added to this process's own.
+        core: the one it is held to.
+        ready: a path that answers 200 when it is ready; without one it is ready when it takes connections.
+        prepare: writes what it needs into its folder.
+        ready_within: seconds.
+
     Raises:
-        NotStartedError: it ended, or did not answer `GET /readyz` with 200 in time.
+        NotStartedError: it ended, or was not ready in time.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="hubbub-bench-") as folder:
+        if prepare is not None:
+            prepare(Path(folder), port)
         log = Path(folder, "log")
         with log.open("wb") as output:
-            child = _start_on(
-                core, [part.format(port=port) for part in command], environment, folder, output.fileno()
-            )
+            filled = [part.format(port=port, folder=folder) for part in command]
+            child = _start_on(core, filled, environment, folder, output.fileno())
         try:
-            _wait_until_ready(child, port, log, ready_within)
-            yield ServerProcess(child.pid, port)
+            _wait_until_ready(child, port, ready, log, ready_within)
+            yield Server(Process(child.pid), port)
         finally:
             _stop(child)
 
@@ -115,33 +90,40 @@ def _start_on(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C reaches the benchmark only, which then stops its child
+            process_group=0,  # a Ctrl-C reaches the benchmark only, which then stops its child
         )
     finally:
         os.sched_setaffinity(0, before)
 
 
-def _wait_until_ready(child: subprocess.Popen[bytes], port: int, log: Path, seconds: float) -> None:
+def _wait_until_ready(
+    child: subprocess.Popen[bytes], port: int, path: str | None, log: Path, seconds: float
+) -> None:
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if child.poll() is not None:
-            break
-        connection = HTTPConnection("127.0.0.1", port, timeout=2)
-        try:
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return
-        except (OSError, HTTPException):
-            pass
-        finally:
-            connection.close()
+    while time.monotonic() < deadline and child.poll() is None:
+        if _is_ready(port, path):
+            return
         time.sleep(0.05)
     said = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
     raise NotStartedError(f"not ready (exit code {child.poll()}): {said[0][:200]}")
 
 
+def _is_ready(port: int, path: str | None) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.connect()
+        if path is None:
+            return True
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 def _stop(child: subprocess.Popen[bytes]) -> None:
     # Two thousand members need not be told good-bye: a graceful stop would only take its drain time.
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)  # the session that was started for it, so its children too
+        os.killpg(child.pid, signal.SIGKILL)  # the group that was started for it, so its children too
     child.wait()

@@ -7,7 +7,8 @@ from collections import defaultdict
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
-from wire import identify, joined, message, welcome
+from messages import joined, message, welcome
+from tokens import identify
 
 app = FastAPI()
 
@@ -34,11 +35,6 @@ class ConnectionManager:
 
 
 manager = ConnectionManager()
-
-
-@app.get("/readyz")
-async def ready() -> dict[str, str]:
-    return {"status": "ok"}
 
 
 @app.websocket("/ws")

@@ -12,7 +12,8 @@ from collections import defaultdict
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
-from wire import identify, joined, message, welcome
+from messages import joined, message, welcome
+from tokens import identify
 
 app = FastAPI()
 
@@ -47,11 +48,6 @@ def encode(data: dict[str, Any]) -> str:
 async def write(socket: WebSocket, queue: Queue) -> None:
     while True:
         await socket.send_text(await queue.get())
-
-
-@app.get("/readyz")
-async def ready() -> dict[str, str]:
-    return {"status": "ok"}
 
 
 @app.websocket("/ws")

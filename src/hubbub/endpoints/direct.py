@@ -5,18 +5,16 @@ queue and no ASGI message for a connection: this object, a reader without a buff
 """
 
 import asyncio
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubbub.codes import CloseCode, ErrorCode
 from hubbub.endpoints.admission import Disconnected, Turned, no_binary
-from hubbub.endpoints.encoding import Dialect, FrameEncoding
+from hubbub.endpoints.direct_encodings import TextFrames
 from hubbub.hub.node import Node
 from hubbub.hub.outlet import Listener, Pulse
 from hubbub.hub.replies import Failed
 from hubbub.hub.session import Session
-from hubbub.websocket.deflate import MIN_COMPRESSED_BYTES, Compressor
-from hubbub.websocket.frames import close_frame, compressed_text_frame, ping_frame, pong_frame, text_frame
+from hubbub.websocket.frames import close_frame, ping_frame, pong_frame
 from hubbub.websocket.messages import Close, Message, Ping, ProtocolViolation, Violation
 from hubbub.websocket.reader import FrameReader
 
@@ -36,54 +34,6 @@ VIOLATIONS = {
     Violation.TOO_BIG: (ErrorCode.TOO_LARGE, CloseCode.MESSAGE_TOO_BIG),
 }
 """What a client is told whose frames cannot be read on."""
-
-
-class TextFrames(FrameEncoding[bytes]):
-    """A text dialect in WebSocket frames, uncompressed."""
-
-    def frame(self, payload: bytes) -> bytes:
-        """Make the frame of one message."""
-        return text_frame(payload)
-
-    def join(self, frames: Sequence[bytes]) -> bytes:
-        """Put several behind one another."""
-        return b"".join(frames)
-
-
-class DeflatedFrames(TextFrames):
-    """A text dialect in WebSocket frames, compressed once for all who agreed on the same window (RFC 7692).
-
-    Args:
-        dialect: the wire format.
-        window_bits: how far back a receiver can look, as a power of two.
-    """
-
-    def __init__(self, dialect: Dialect, window_bits: int) -> None:
-        super().__init__(dialect)
-        self._compress = Compressor(window_bits).compress
-
-    def frame(self, payload: bytes) -> bytes:
-        """Make the frame of one message; a small one is not worth compressing, and need not be."""
-        if len(payload) < MIN_COMPRESSED_BYTES:
-            return text_frame(payload)
-        return compressed_text_frame(self._compress(payload))
-
-
-class DirectEncodings:
-    """The encodings of a dialect: one without compression, and one for each window that somebody agreed on."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-        self._plain = TextFrames(dialect)
-        self._deflated: dict[int, DeflatedFrames] = {}
-
-    def agreed(self, window_bits: int | None) -> TextFrames:
-        """Return the one for a negotiated window; `None` where nothing is compressed."""
-        if window_bits is None:
-            return self._plain
-        if window_bits not in self._deflated:
-            self._deflated[window_bits] = DeflatedFrames(self._dialect, window_bits)
-        return self._deflated[window_bits]
 
 
 class Link(asyncio.Protocol):

@@ -8,7 +8,8 @@ from typing import Any
 from hubbub.authentication.credentials import selected_subprotocol
 from hubbub.codes import CloseCode, ErrorCode
 from hubbub.endpoints.admission import Admission, AutoJoin, Disconnected, Scope, Turned, no_binary
-from hubbub.endpoints.direct import DirectEncodings, Link
+from hubbub.endpoints.direct import Link
+from hubbub.endpoints.direct_encodings import DirectEncodings
 from hubbub.endpoints.encoding import Dialect
 from hubbub.endpoints.queued import QueuedOutlet, TextEncoding, Writers
 from hubbub.exceptions import Forbidden

@@ -6,7 +6,7 @@ from hubbub.clock import Clock
 from hubbub.exceptions import PublishError
 from hubbub.hub.background import Background
 from hubbub.hub.errands import Errands
-from hubbub.hub.ids import uuid7
+from hubbub.hub.ids import RisingIds
 from hubbub.hub.namespaces import Namespace, Namespaces
 from hubbub.hub.presence import Change
 from hubbub.hub.publications import Draft, Kind
@@ -83,6 +83,7 @@ class Announcer:
     ) -> None:
         self._publisher = publisher
         self._namespaces = namespaces
+        self._ids = RisingIds()
         self._clock = clock
         self._wheel = wheel
         self._windows: dict[str, Gathered] = {}
@@ -134,12 +135,13 @@ class Announcer:
     async def _tell(
         self, namespace: Namespace, channel: str, user_id: UserId, kind: Kind, users: int
     ) -> None:
+        now = self._clock.time()
         draft = Draft(
             channel,
             kind.name.lower(),
             str(users).encode(),
-            uuid7(),
-            self._clock.time(),
+            self._ids.new(now),
+            now,
             kind,
             user_id,
             frozenset((user_id,)),

@@ -5,17 +5,14 @@ A `Feed` is what one channel has on this node. A `Subscription` is one session o
 * **live**: it is given each batch, which is what arrived in one turn of the event loop;
 * **lagging**: its session is slow; what it misses is only counted;
 * **waiting**: it is reading the stream; publications are held until what it read and what comes live join up.
-
-In a crowd the writers of the live ones are kept at hand, so that the loop over them is one call for each and asks
-nothing. A session that becomes slow, comes or goes makes that list be made anew.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from hubbub.hub.audience import ABSENT, Audience
 from hubbub.hub.namespaces import Namespace, Overflow
-from hubbub.hub.outlet import Encoding
 from hubbub.hub.publications import Position, Publication
 from hubbub.hub.replies import Reset
 from hubbub.hub.turn import Turn
@@ -26,14 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Writer = Callable[[Any], None]
-
 NOWHERE = Position(Epoch(""), 0)
-
-CROWD = 32
-"""Receivers from which on each is written to at once. Below that a session's frames of one turn, from all its
-channels and with the answers to its commands, are gathered into one write, which in small rooms saves a system call
-a message; the gathering costs a fraction of one a receiver."""
 
 
 class Subscription:
@@ -51,6 +41,7 @@ class Subscription:
         "has_read",
         "held",
         "lagging",
+        "place",
         "position",
         "session",
         "token_bound",
@@ -65,6 +56,8 @@ class Subscription:
         """What came while it waits; `None` when it does not."""
         self.has_read = False
         """Whether the stream was read in this wait, so that only the feed has to get there."""
+        self.place = ABSENT
+        """Its index among the feed's live ones."""
         self.lagging = False
         """Whether what comes is only counted."""
         self.behind = 0
@@ -112,7 +105,7 @@ class Subscription:
             self.position = publication.position
 
 
-class Feed:
+class Feed(Audience):
     """One channel's receivers on this node.
 
     Args:
@@ -124,41 +117,32 @@ class Feed:
     __slots__ = (
         "_newest",
         "_pending",
-        "_writers",
+        "_waiting",
         "holders",
         "listening",
-        "live",
-        "name",
         "namespace",
         "position",
-        "turn",
-        "waiting",
     )
 
     def __init__(self, name: str, namespace: Namespace, turn: Turn) -> None:
-        self.name = name
+        super().__init__(name, turn)
         self.namespace = namespace
-        self.turn = turn
         self.holders = 0
         """How many subscriptions need this feed, those included that are only being set up."""
         self.listening = False
         """Whether the broker delivers this channel."""
         self.position = NOWHERE
         """The place of the last stored publication that every live session was given."""
-        self.live: dict[Session, Subscription] = {}
-        """Those that are live or lagging."""
-        self.waiting: dict[Session, Subscription] = {}
+        self._waiting: dict[Session, Subscription] | None = None
         self._newest = 0
         """The offset of the last stored publication that arrived, in the epoch of `position`."""
         self._pending: list[Publication] | None = None
         """What arrived in this turn."""
-        self._writers: list[tuple[Encoding, list[Writer]]] | None = None
-        """The writers of a crowd; `None` when they are to be collected."""
 
     @property
-    def is_crowd(self) -> bool:
-        """Whether each receiver is written to at once."""
-        return len(self.live) >= CROWD
+    def waiting(self) -> Collection["Session"]:
+        """Those who read the stream and are not live yet."""
+        return self._waiting or ()
 
     def deliver(self, publication: Publication) -> None:
         """Hand a publication to every session, at the end of the turn."""
@@ -171,7 +155,7 @@ class Feed:
             if publication.offset > self._newest:  # a broker may repeat itself around a subscribe
                 self._newest = publication.offset
                 self._put_off(publication)
-        if self.waiting:
+        if self._waiting:
             self._deliver_to_waiting(publication)
 
     def flush(self) -> None:
@@ -180,12 +164,7 @@ class Feed:
         if batch is None:
             return
         try:
-            if any(publication.exclude for publication in batch):
-                self._write_selected(batch)
-            elif self.is_crowd:
-                self._write_to_crowd(batch)
-            else:
-                self._write(batch)
+            self.write(batch)
         except Exception:
             logger.exception("%d publications of %r could not be given out", len(batch), self.name)
             self.turn.statistics.failures += 1
@@ -193,10 +172,6 @@ class Feed:
             if publication.offset:
                 self.position = publication.position
                 return
-
-    def changed(self) -> None:
-        """Collect the writers anew before the next batch."""
-        self._writers = None
 
     def hold(self, subscription: Subscription) -> list[Publication]:
         """Let a subscription wait: what comes from now on is kept for it, in the list that is returned.
@@ -206,18 +181,18 @@ class Feed:
         self.remove(subscription)
         held = subscription.held = []
         subscription.has_read = False
-        self.waiting[subscription.session] = subscription
+        if self._waiting is None:
+            self._waiting = {}
+        self._waiting[subscription.session] = subscription
         return held
 
     def fall_behind(self, subscription: Subscription, missed: int) -> None:
         """End a wait without going live: the session is congested, and has `missed` bytes to catch up on."""
         self.flush()
-        self.waiting.pop(subscription.session, None)
-        subscription.held = None
+        self._end_wait(subscription)
         subscription.behind = max(missed, 1)
         subscription.lagging = True
-        self.live[subscription.session] = subscription
-        self.changed()
+        self.add(subscription)
 
     def go_live(self, subscription: Subscription) -> None:
         """End a wait: give the session what was held and is new to it, then everything as it comes.
@@ -237,16 +212,20 @@ class Feed:
     def remove(self, subscription: Subscription) -> None:
         """Stop giving this subscription anything but what has arrived; harmless to repeat."""
         self.flush()
-        session = subscription.session
-        subscription.held = None
+        self._end_wait(subscription)
         subscription.lagging = False
-        self.waiting.pop(session, None)
-        if self.live.pop(session, None) is not None:
-            self.changed()
+        self.take_out(subscription)
 
     def forget_position(self) -> None:
         """Know no longer where the stream stands, because the broker no longer tells."""
         self._move_to(NOWHERE)
+
+    def _end_wait(self, subscription: Subscription) -> None:
+        subscription.held = None
+        if self._waiting is not None:
+            self._waiting.pop(subscription.session, None)
+            if not self._waiting:
+                self._waiting = None
 
     def _put_off(self, publication: Publication) -> None:
         if self._pending is not None:
@@ -257,65 +236,8 @@ class Feed:
         elif publication.offset:
             self.position = publication.position
 
-    def _write(self, batch: Sequence[Publication]) -> None:
-        encoding = frame = None
-        for session, subscription in self.live.items():
-            if session.encoding is not encoding:
-                encoding = session.encoding
-                frame = encoding.publications(batch)
-            if subscription.lagging:
-                subscription.lag(frame)
-            else:
-                session.outlet.write(frame)
-        self.turn.statistics.deliveries += len(self.live) * len(batch)
-
-    def _write_to_crowd(self, batch: Sequence[Publication]) -> None:
-        # Writing may make a session slow. That asks for the writers to be collected anew, and leaves these lists alone.
-        self.turn.flush_outlets()
-        for encoding, writers in self._writers or self._collect():
-            frame = encoding.publications(batch)
-            remaining = iter(writers)
-            while True:
-                try:
-                    for write in remaining:
-                        write(frame)
-                except Exception:  # one broken connection must not end the delivery to all after it
-                    logger.exception("A frame of %r could not be written", self.name)
-                else:
-                    break
-        self.turn.statistics.deliveries += len(self.live) * len(batch)
-
-    def _write_selected(self, batch: Sequence[Publication]) -> None:
-        excluded = frozenset[str]().union(*(publication.exclude for publication in batch))
-        frames: dict[Encoding, Any] = {}
-        for session, subscription in self.live.items():
-            encoding = session.encoding
-            if session.identity.user_id in excluded:
-                selected = [each for each in batch if each.is_for(session.identity.user_id)]
-                if not selected:
-                    continue
-                frame = encoding.publications(selected)
-                self.turn.statistics.deliveries += len(selected)
-            else:
-                if encoding not in frames:
-                    frames[encoding] = encoding.publications(batch)
-                frame = frames[encoding]
-                self.turn.statistics.deliveries += len(batch)
-            if subscription.lagging:
-                subscription.lag(frame)
-            else:
-                session.outlet.write(frame)
-
-    def _collect(self) -> list[tuple[Encoding, list[Writer]]]:
-        by_encoding: dict[Encoding, list[Writer]] = {}
-        for session, subscription in self.live.items():
-            write = subscription.lag if subscription.lagging else session.outlet.write_through
-            by_encoding.setdefault(session.encoding, []).append(write)
-        self._writers = list(by_encoding.items())
-        return self._writers
-
     def _deliver_to_waiting(self, publication: Publication) -> None:
-        for subscription in list(self.waiting.values()):
+        for subscription in tuple((self._waiting or {}).values()):
             if subscription.held is not None:
                 subscription.held.append(publication)
             if subscription.has_read:
@@ -344,12 +266,11 @@ class Feed:
         session = subscription.session
         if subscription.held is None or not self._agrees(subscription):
             return
-        self.waiting.pop(session, None)
-        subscription.held = None
+        self._end_wait(subscription)
         if not session.closed:
             subscription.lagging = session.congested
-            self.live[session] = subscription
-            self.changed()
+            subscription.position = NOWHERE
+            self.add(subscription)
 
     def _agrees(self, subscription: Subscription) -> bool:
         here, there = subscription.position, self.position
@@ -367,9 +288,9 @@ class Feed:
         if first:
             return
         reply = reset(self.name, publication.epoch)
-        for session, subscription in self.live.items():
+        for subscription in self.live:
             if not subscription.lagging:
-                session.send(reply)
+                subscription.session.send(reply)
             elif not subscription.behind:  # it is told when it is brought up to date, from where it stands
                 subscription.position = before
                 subscription.behind = 1

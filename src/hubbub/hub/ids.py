@@ -3,14 +3,31 @@
 import os
 import time
 
+RANDOM_BYTES = 10
+DRAWN_AT_ONCE = 256
 IDS_A_MILLISECOND = 1 << 12
 """How many rising ids one millisecond has room for."""
 
 
-def uuid7() -> str:
-    """Make an id that nobody can guess: 48 bits of milliseconds, then 74 random bits."""
-    random = int.from_bytes(os.urandom(10))
-    return _text(time.time_ns() // 1_000_000, random & 0xFFF, random >> 12)
+class SecretIds:
+    """Makes ids that nobody can guess: 48 bits of milliseconds, then 74 random bits.
+
+    These are drawn for many ids at once, because each draw is a system call.
+    """
+
+    __slots__ = ("_at", "_drawn")
+
+    def __init__(self) -> None:
+        self._drawn = b""
+        self._at = 0
+
+    def new(self) -> str:
+        """Make one."""
+        if self._at == len(self._drawn):
+            self._drawn, self._at = os.urandom(DRAWN_AT_ONCE * RANDOM_BYTES), 0
+        random = int.from_bytes(self._drawn[self._at : self._at + RANDOM_BYTES])
+        self._at += RANDOM_BYTES
+        return _text(time.time_ns() // 1_000_000, random & 0xFFF, random >> 12)
 
 
 class RisingIds:

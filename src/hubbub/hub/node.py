@@ -18,6 +18,7 @@ from hubbub.hub.dispatch import Authenticator, Dispatcher
 from hubbub.hub.everyone import Everyone
 from hubbub.hub.feeds import Feeds
 from hubbub.hub.identity import Identity
+from hubbub.hub.ids import SecretIds
 from hubbub.hub.limits import Limits, Timing, TokenBucket
 from hubbub.hub.namespaces import Namespaces
 from hubbub.hub.outlet import Encoding, Outlet
@@ -28,6 +29,7 @@ from hubbub.hub.statistics import Statistics
 from hubbub.hub.subscriptions import Subscriptions
 from hubbub.hub.turn import Turn
 from hubbub.hub.wheel import Wheel
+from hubbub.types import SessionId
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +102,7 @@ class Node:
             read_subscription_token,
             self.statistics,
         )
+        self._ids = SecretIds()
         self._immediate = isinstance(broker, Immediate) and isinstance(presence, Immediate)
         self._exit = AsyncExitStack()
         self._turning: set[str] = set()
@@ -109,7 +112,7 @@ class Node:
     ) -> Session:
         """Make a session; `connections.open` takes it in."""
         bucket = TokenBucket(self.limits.message_rate, self.clock)
-        return Session(identity, encoding, outlet, bucket, self.catch_up, room)
+        return Session(SessionId(self._ids.new()), identity, encoding, outlet, bucket, self.catch_up, room)
 
     def perform(self, session: Session, text: str) -> "asyncio.Task[None] | None":
         """Carry out what a client asks for, at once where nothing has to be waited for.

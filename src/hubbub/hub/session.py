@@ -6,7 +6,6 @@ from hubbub.codes import CloseCode
 from hubbub.exceptions import LimitExceeded
 from hubbub.hub.fanout import Subscription
 from hubbub.hub.identity import Identity
-from hubbub.hub.ids import uuid7
 from hubbub.hub.limits import TokenBucket
 from hubbub.hub.outlet import Encoding, Outlet
 from hubbub.hub.replies import Reply
@@ -30,6 +29,7 @@ class Session:
     """A connection's identity, subscriptions and pace.
 
     Args:
+        id: its own, which nobody can guess.
         identity: who it speaks for.
         encoding: how its frames are made.
         outlet: where they leave.
@@ -58,6 +58,7 @@ class Session:
 
     def __init__(
         self,
+        id: SessionId,  # noqa: A002 (the field's name)
         identity: Identity,
         encoding: Encoding,
         outlet: Outlet,
@@ -65,7 +66,7 @@ class Session:
         owner: Owner,
         room: str | None = None,
     ) -> None:
-        self.id = SessionId(uuid7())
+        self.id = id
         self.identity = identity
         self.encoding = encoding
         self.outlet = outlet

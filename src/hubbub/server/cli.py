@@ -8,6 +8,7 @@ import typer
 
 from hubbub import ConfigurationError, TokenIssuer, __version__
 from hubbub.server.app import create_app
+from hubbub.server.bench_command import DEFAULT_ADDRESS, bench
 from hubbub.server.checks import run_checks
 from hubbub.server.data_dir import running_at
 from hubbub.server.durations import seconds
@@ -15,8 +16,6 @@ from hubbub.server.serving import serve as run_server
 from hubbub.server.settings import load_settings
 from hubbub.server.signing_keys import LEAST_BYTES, SigningKeys, signing_keys
 from hubbub.server.tokens import issue_code, sign_in_link
-
-DEFAULT_ADDRESS = "http://127.0.0.1:8000"
 
 app = typer.Typer(
     name="hubbub",
@@ -108,3 +107,6 @@ def openapi() -> None:
     # The document says nothing of the secret, so none is made in DATA_DIR for it.
     keys = SigningKeys(secrets.token_hex(LEAST_BYTES))
     typer.echo(json.dumps(create_app(load_settings(), keys).openapi(), indent=2, ensure_ascii=False))
+
+
+app.command()(bench)

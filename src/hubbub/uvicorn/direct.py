@@ -41,6 +41,7 @@ class DirectWebSocket(asyncio.Protocol):
 
     __slots__ = (
         "_app_state",
+        "_client",
         "_config",
         "_connected",
         "_early",
@@ -48,6 +49,7 @@ class DirectWebSocket(asyncio.Protocol):
         "_head",
         "_opening",
         "_ordinary",
+        "_server",
         "_state",
         "_task",
         "_transport",
@@ -79,6 +81,9 @@ class DirectWebSocket(asyncio.Protocol):
         if isinstance(http, HttpToolsProtocol):
             # It and its parser hold each other: several KiB for each connection, until the collector came by.
             del http.parser
+            self._server, self._client = http.server, http.client
+        else:
+            self._server, self._client = get_local_addr(transport), get_remote_addr(transport)
 
     def data_received(self, data: bytes) -> None:
         """Read the head, and keep what comes before the handshake is answered."""
@@ -131,10 +136,11 @@ class DirectWebSocket(asyncio.Protocol):
         self._gone = True
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s is accepted", redact(opening.target.decode()))
-        self._transport.write(opening.answer(self._state.default_headers, subprotocol, extensions))
         self._state.connections.discard(self)
         link = make_link(window_bits)
         link.taken(self._transport, self._state.connections)
+        # Through the link, so that it leaves in one write with what the session is told first.
+        link.write(opening.answer(self._state.default_headers, subprotocol, extensions))
         if self._early:
             link.data_received(self._early)
         return link
@@ -177,8 +183,8 @@ class DirectWebSocket(asyncio.Protocol):
             "asgi": {"version": self._config.asgi_version, "spec_version": "2.4"},
             "http_version": "1.1",
             "scheme": "wss" if is_ssl(transport) else "ws",
-            "server": get_local_addr(transport),
-            "client": get_remote_addr(transport),
+            "server": self._server,
+            "client": self._client,
             "root_path": root_path,
             "path": root_path + opening.path,
             "raw_path": root_path.encode("ascii") + opening.raw_path,

@@ -74,6 +74,11 @@ class Stand:
         protocol: Any = self
         transport.set_protocol(protocol)
 
+    def write(self, frame: bytes) -> None:
+        """Send at once."""
+        if self.transport is not None:
+            self.transport.write(frame)
+
 
 class Stage(asyncio.Transport):
     """A transport that leads nowhere."""

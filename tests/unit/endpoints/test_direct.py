@@ -13,7 +13,7 @@ from websockets.frames import Frame, Opcode
 
 from hubbub import CloseCode, Forbidden, Identity, Limits
 from hubbub.endpoints.direct import MESSAGES_AT_ONCE, Link
-from hubbub.hub.fanout import CROWD
+from hubbub.hub.audience import CROWD
 from hubbub.hub.outlet import Pulse
 from hubbub.testing import Closed, connect
 from hubbub.types import UserId

@@ -9,8 +9,8 @@ from stage import Guest, Stage, quiet, types
 from hubbub.codes import CloseCode
 from hubbub.dialects.plain import PlainJSON
 from hubbub.endpoints.queued import TextEncoding
+from hubbub.hub.audience import CROWD
 from hubbub.hub.channels import EVERYONE
-from hubbub.hub.fanout import CROWD
 from hubbub.hub.publications import Draft, Kind, Publication
 from hubbub.types import Epoch
 

@@ -57,13 +57,13 @@ async def test_whoever_has_read_as_far_as_the_feed_is_live_at_once():
         await stage.say(ROOM, "one")
         for guest in (ada, bob):
             await guest.join("a")
-            assert stage.feed(ROOM).waiting == {}
+            assert not stage.feed(ROOM).waiting
         await bob.ask("leave_room", room_id="a")
         await ada.ask("leave_room", room_id="a")
         await stage.settle()
         await stage.say(ROOM, "two")
         await ada.join("a")
-        assert stage.feed(ROOM).waiting == {}
+        assert not stage.feed(ROOM).waiting
 
 
 async def test_what_is_not_stored_waits_too():
@@ -312,7 +312,7 @@ async def test_a_feed_keeps_nothing_of_those_who_left():
         assert feed.holders == 2
         await ada.ask("leave_room", room_id="a")
         await bob.leave()
-        assert (feed.holders, feed.live, feed.waiting) == (0, {}, {})
+        assert (feed.holders, feed.live, feed.waiting) == (0, [], ())
         assert (feed._pending, feed._writers) == (None, None)
 
 

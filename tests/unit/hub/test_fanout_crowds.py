@@ -12,8 +12,8 @@ from stage import Guest, Stage, end_turn, offsets, one, quiet, turns, types
 from hubbub.codes import CloseCode
 from hubbub.dialects.plain import PlainJSON
 from hubbub.endpoints.queued import TextEncoding
-from hubbub.hub import fanout
-from hubbub.hub.fanout import CROWD
+from hubbub.hub import audience
+from hubbub.hub.audience import CROWD
 
 ROOM = "room:a"
 
@@ -275,7 +275,7 @@ STEPS = st.lists(
 @given(STEPS, st.sampled_from([2, 4, 100]), st.booleans())
 async def test_whatever_the_order_nobody_misses_anything_or_gets_it_twice(steps, crowd, gathering):
     """Five sessions and any number of turns, in rooms that grow to crowds and shrink again."""
-    with mock.patch.object(fanout, "CROWD", crowd):
+    with mock.patch.object(audience, "CROWD", crowd):
         async with Stage(quiet(overflow_bytes=10**9), gathering=gathering) as stage:
             play = Play(stage, [await stage.enter(f"u{number}") for number in range(5)])
             for step, value in steps:

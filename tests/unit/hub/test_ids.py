@@ -5,23 +5,25 @@ from itertools import pairwise
 
 import pytest
 
-from hubbub.hub.ids import IDS_A_MILLISECOND, RisingIds, uuid7
+from hubbub.hub.ids import DRAWN_AT_ONCE, IDS_A_MILLISECOND, RisingIds, SecretIds
 
 NOW = 1_750_000_000.25
 MILLISECONDS = 1_750_000_000_250
 
 
-def test_uuid7_begins_with_the_time_and_ends_at_random():
-    texts = [uuid7() for _ in range(1000)]
+def test_secret_ids_begin_with_the_time_and_end_at_random():
+    ids = SecretIds()
+    texts = [ids.new() for _ in range(3 * DRAWN_AT_ONCE + 232)]
     made = [uuid.UUID(text) for text in texts]
     assert [str(each) for each in made] == texts
-    assert len({each.int & (1 << 62) - 1 for each in made}) == 1000
+    assert len({each.int & (1 << 62) - 1 for each in made}) == len(made)
     assert all((each.version, each.variant) == (7, uuid.RFC_4122) for each in made)
     assert all(one.int >> 80 <= two.int >> 80 for one, two in pairwise(made))
 
 
-def test_every_random_bit_of_uuid7_is_used():
-    made = [uuid.UUID(uuid7()).int for _ in range(1000)]
+def test_every_random_bit_of_a_secret_id_is_used():
+    ids = SecretIds()
+    made = [uuid.UUID(ids.new()).int for _ in range(1000)]
     fixed = (0b1111 << 76) | (0b11 << 62)
     for bit in range(80):
         if not fixed >> bit & 1:

@@ -91,6 +91,9 @@ class Link(asyncio.Protocol):
         transport.set_protocol(self)
         peers.add(self)
 
+    def write(self, frame: bytes) -> None:
+        self.transport.write(frame)
+
     def data_received(self, data: bytes) -> None:
         self.received += data
 

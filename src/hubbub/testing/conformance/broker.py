@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from hubbub.hub.broker import Broker, Retention
-from hubbub.hub.ids import uuid7
+from hubbub.hub.ids import SecretIds
 from hubbub.hub.publications import Draft, Kind, Position, Publication
 from hubbub.testing.clock import FakeClock
 from hubbub.types import Epoch, UserId
@@ -71,7 +71,7 @@ class BrokerSuite(ABC):
             channel,
             "message",
             data,
-            uuid7(),
+            SecretIds().new(),
             self.clock.time(),
             kind,
             UserId("ada"),
