@@ -167,8 +167,10 @@ async def chromium(task: Task) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("peer", "offers"),
-    [(websockets, True), (wsproto, True), (node, True), (chromium, True)]
-    + [(websockets, False), (wsproto, False), (node, False)],  # a browser cannot be told not to
+    [
+        *((peer, True) for peer in (websockets, wsproto, node, chromium)),
+        *((peer, False) for peer in (websockets, wsproto, node)),  # a browser cannot be told not to
+    ],
 )
 async def test_both_hear_everything_that_either_says(server, peer: Peer, offers):
     serving, is_on = server
