@@ -166,6 +166,26 @@ async def test_over_tls(tmp_path, certificate, loop):
         assert serving.complaints() == []
 
 
+async def test_when_uvicorn_stops_everybody_is_told(tmp_path):
+    with application("mixed", tmp_path, *DIRECT) as serving:
+        async with (
+            connected(serving, fresh("ada"), f"/ws/{fresh('room')}") as ada,
+            connected(serving, None, welcome=False) as nobody_yet,
+            opened(serving, "/own/echo") as own,
+        ):
+            await ada.expect("joined")
+            stopping = asyncio.create_task(serving.terminate())
+            told = (1012, "The server is restarting")
+            assert await ada.expect_close() == told
+            assert await nobody_yet.expect_close() == told
+            with pytest.raises(ConnectionClosed) as closed:
+                await own.recv()
+            assert closed.value.rcvd is not None
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == told
+            assert await stopping < 10
+        assert serving.complaints() == []
+
+
 # An application's own WebSockets: as under uvicorn's own protocol, which the same is asked of.
 
 
