@@ -386,6 +386,27 @@ class TestTheOrdinaryWay:
         await server.settle()
         assert received == ["early"]
 
+    async def test_nothing_follows_a_close(self):
+        """RFC 6455 section 5.5.1 forbids only data frames; the contract says: nothing."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 4008, "reason": "Too slow"})
+            while (await receive())["type"] != "websocket.disconnect":
+                pass
+
+        server = Server(app)
+        server.shake_hands()
+        await server.settle()
+        response, close = server.events()
+        assert (response.status_code, close.opcode) == (101, 8)
+        server.receive(Frame(9, b"ping").serialize(mask=True))
+        assert server.transport.written == b""
+        server.receive(Frame(8, b"\x0f\xa8").serialize(mask=True))
+        await server.settle()
+        assert server.transport.closed
+
     async def test_refused(self):
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await receive()
