@@ -277,7 +277,7 @@ class Evening:
             }
             tail = "no line" if guest.line is None else guest.line.tail()
             shown.append(
-                f"{guest.name} ({guest.user}) misses {missing}, awaits {list(guest.awaited)[:3]} and has not "
+                f"{guest.name} ({guest.user}) misses {missing}, awaits {[each.kind for each in guest.awaited][:5]} and has not "
                 f"said {list(guest.unsaid)[:5]}; its line:\n{tail}"
             )
         return f"{len(late)} of {len(self.players)} are not done.\n" + "\n".join(shown)
