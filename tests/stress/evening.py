@@ -6,14 +6,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
 
-import msgspec
 from guest import Guest
 from house import HALL, POLICIES, House, policy
-from ledger import Ledger
+from inventory import check_presence, check_streams
+from ledger import Ledger, Wrong
 from moves import Player, Words
-from program import API, Program
+from program import Program
 from serving import eventually
 
 TICK = 0.01
@@ -31,10 +30,6 @@ READY = 0.1
 """Seconds within which a server that is not overloaded answers."""
 MEMBERS = 10
 """Of most rooms."""
-
-
-class Failed(AssertionError):
-    """Something was wrong; the message says what was seen of it."""
 
 
 class Evening:
@@ -104,7 +99,9 @@ class Evening:
                     tasks.create_task(self._program().run(self._over))
             self.check()
             await self._settle()
-            await self._check_server()
+            async with self._program().client() as client:
+                await check_streams(client, self.ledger)
+                await check_presence(client, self.by_channel, self._bring_back)
         finally:
             for watch in watches:
                 watch.cancel()
@@ -129,11 +126,11 @@ class Evening:
         """Fail if anything was wrong.
 
         Raises:
-            Failed: with the first few of it.
+            Wrong: with the first few of it.
         """
         if self.wrong:
             shown = "\n\n".join(self.wrong[:3])
-            raise Failed(f"{len(self.wrong)} things were wrong; the first:\n\n{shown}")
+            raise Wrong(f"{len(self.wrong)} things were wrong; the first:\n\n{shown}")
 
     def counts(self) -> Counter[str]:
         """Add up what happened."""
@@ -145,13 +142,15 @@ class Evening:
         return total
 
     def kept(self) -> int:
-        """Return how many bytes of publications the server still holds."""
-        return sum(
+        """Return about how many KiB the server still holds of publications, and of what it knows them by."""
+        kept = [
             said.size
             for channel, stream in self.ledger.streams.items()
             for offset, said in stream.said.items()
             if offset > stream.top - policy(channel).history
-        )
+        ]
+        keys = min(self.counts()["publications"], 100_000)
+        return sum(kept) * 2 // 1024 + len(kept) + keys // 2
 
     async def _arrive(self) -> None:
         slots = asyncio.Semaphore(ARRIVALS)
@@ -224,7 +223,16 @@ class Evening:
                 self._asked_at = math.inf
                 self._late("server", late)
                 self._pace = min(1.0, READY / late)
+                self._forget()
                 await asyncio.sleep(READY)
+
+    def _forget(self) -> None:
+        """Forget what nobody can be given any more, so that a run of hours fits into memory."""
+        channel = self._choices.choice(list(self.by_channel))
+        there = [player.guest.places[channel] for player in self.by_channel[channel]]
+        slowest = min((place.offset for place in there if place.live), default=math.inf)
+        kept = self.ledger.streams[channel].top - 2 * policy(channel).history
+        self.ledger.forget(channel, int(min(slowest, kept)))
 
     def _late(self, who: str, late: float) -> None:
         self.slowest[who] = max(self.slowest[who], late)
@@ -247,7 +255,7 @@ class Evening:
         await self._until(has_settled, self._unsettled)
         self.ledger.settle()
         if self.ledger.skipped:
-            raise Failed(f"nobody knows what was left out here: {self.ledger.skipped[:5]}")
+            raise Wrong(f"nobody knows what was left out here: {self.ledger.skipped[:5]}")
 
     def _bring_back(self) -> None:
         """Have those return whose connection is over, and those read who do not."""
@@ -269,56 +277,17 @@ class Evening:
             }
             tail = "no line" if guest.line is None else guest.line.tail()
             shown.append(
-                f"{guest.name} ({guest.user}) misses {missing}, awaits {list(guest.awaited)[:3]} and has not "
+                f"{guest.name} ({guest.user}) misses {missing}, awaits {[each.kind for each in guest.awaited][:5]} and has not "
                 f"said {list(guest.unsaid)[:5]}; its line:\n{tail}"
             )
         return f"{len(late)} of {len(self.players)} are not done.\n" + "\n".join(shown)
-
-    async def _check_server(self) -> None:
-        """Compare what the server says of each channel with what was said in it."""
-        async with self._program().client() as client:
-            for channel, stream in self.ledger.streams.items():
-                page = await answer(client, f"{API}/channels/{channel}/history?limit=1000")
-                kept = page["publications"]
-                expected = range(max(1, stream.top - policy(channel).history + 1), stream.top + 1)
-                if page["offset"] != stream.top or [each["offset"] for each in kept] != list(expected):
-                    raise Failed(
-                        f"{channel} has {page['offset']} and {len(kept)}, not {stream.top}, {expected}"
-                    )
-                for each in kept:
-                    self.ledger.check(channel, each)
-            for channel in self.by_channel:
-                if policy(channel).presence:
-                    await self._check_presence(client, channel)
-
-    async def _check_presence(self, client: Any, channel: str) -> None:
-        seen = ""
-
-        async def agrees() -> bool:
-            nonlocal seen
-            self._bring_back()  # tokens end at any time
-            page = await answer(client, f"{API}/channels/{channel}/presence?limit=1000")
-            there = {
-                player.guest.user for player in self.by_channel[channel] if player.guest.places[channel].live
-            }
-            seen = f"the server has {page['active_users']} users in {channel}, where {len(there)} are"
-            return page["active_users"] == len(there) and there.issuperset(page["members"])
-
-        await eventually(agrees, seen=lambda: seen)
 
     async def _until(self, condition: Callable[[], bool | Awaitable[bool]], seen: Callable[[], str]) -> None:
         try:
             await eventually(condition, within=SETTLING, seen=seen)
         except TimeoutError as error:
             self.check()
-            raise Failed(str(error)) from None
-
-
-async def answer(client: Any, path: str) -> Any:
-    """Return what the API answers to a GET."""
-    response = await client.get(path)
-    assert response.status_code == 200, (path, response.text)
-    return msgspec.json.decode(response.content)
+            raise Wrong(str(error)) from None
 
 
 def is_done(guest: Guest) -> bool:

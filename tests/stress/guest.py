@@ -175,6 +175,9 @@ class Guest:
             place.cut()
         code = None if line.close is None else line.close.code
         self.counts[f"closed {code}"] += 1
+        if line.protocol.extensions:
+            self.counts["deflated bytes"] += line.on_wire
+            self.counts["inflated bytes"] += line.inflated
         if not self._had_reason(line, code):
             left = self.token_ends + LEEWAY - time.time()
             raise Wrong(f"closed with {line.close}, for no reason; its token is good for {left:.1f} s")

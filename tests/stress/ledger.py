@@ -46,7 +46,7 @@ class Skipped:
 class Stream:
     """One channel: what was said in it, by offset."""
 
-    __slots__ = ("acknowledged", "epoch", "said", "top")
+    __slots__ = ("acknowledged", "epoch", "forgotten", "said", "top")
 
     def __init__(self) -> None:
         self.epoch = ""
@@ -55,6 +55,8 @@ class Stream:
         """The highest offset that anybody was told."""
         self.acknowledged = 0
         """The highest that a publisher was told: whoever asks from now on must be shown it."""
+        self.forgotten = 0
+        """The highest that is no longer written down."""
 
 
 class Ledger:
@@ -142,6 +144,13 @@ class Ledger:
                 except Wrong as wrong:
                     raise Wrong(f"{wrong}\n{each.told}") from None
         self.skipped = unknown
+
+    def forget(self, channel: str, up_to: int) -> None:
+        """Cross out what is too old to be given to anybody."""
+        stream = self.streams[channel]
+        for offset in range(stream.forgotten + 1, up_to + 1):
+            stream.said.pop(offset, None)
+        stream.forgotten = max(stream.forgotten, up_to)
 
     def unacknowledged(self) -> list[Said]:
         """Return what nobody was told the place of by an `ack`."""

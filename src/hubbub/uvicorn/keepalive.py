@@ -57,9 +57,9 @@ class KeepaliveWebSocket(WebSocketsSansIOProtocol):
     def handle_ping(self) -> None:
         """Answer a ping; not while the peer takes nothing, since answers would pile up without bound.
 
-        RFC 6455 section 5.5.3 asks for an answer to the latest ping only.
+        RFC 6455 section 5.5.3 asks for an answer to the latest ping only. Nothing follows a Close frame.
         """
-        if self.writable.is_set():
+        if self.writable.is_set() and not self.close_sent:
             super().handle_ping()
         else:
             self.conn.data_to_send()
