@@ -95,7 +95,7 @@ export class HubbubError extends Error {
 
 /** Closes after which coming back by itself would be wrong. @type {Record<number, string>} */
 const FINAL = {
-  1000: "closed", 1003: "unsupported_data", 1007: "invalid_text", 1008: "policy_violation", 1009: "too_large",
+  1000: "closed", 1002: "protocol_error", 1003: "unsupported_data", 1007: "invalid_text", 1008: "policy_violation", 1009: "too_large",
   4001: "unauthorized", 4003: "forbidden", 4010: "revoked",
 };
 /** Closes after which it comes back; every other one is `connection_lost`. @type {Record<number, string>} */
