@@ -20,7 +20,7 @@ STEPS = 0.5
 """Steps a second of one guest, in the mean."""
 SHOUTS, NAPS, ADDRESSES, THRONGS = 50, 10, 3, 8
 """A second: bursts in a loud room, somebody there who stops reading, bursts in the hall, and several who do something
-with one crowd at the same moment."""
+with one crowd at the same moment. The first two are few receivers', and the only way to be slow: they are not paced."""
 ARRIVALS = 50
 """Who connect at the same time."""
 SETTLING = 30.0
@@ -171,8 +171,9 @@ class Evening:
         choices = self._choices
         due, before = 0.0, time.monotonic()
         while (now := time.monotonic()) < until and not self._over.is_set():
-            passed, before = min(now - before, 5 * TICK) * self._pace, now
-            due += passed * STEPS * len(self.players)
+            passed, before = min(now - before, 5 * TICK), now
+            paced = passed * self._pace
+            due += paced * STEPS * len(self.players)
             while due >= 1:
                 due -= 1
                 choices.choice(self.players).step()
@@ -181,9 +182,9 @@ class Evening:
                 choices.choice(self.by_channel[channel]).speak_in(channel, choices.choice([1, 2, 6]))
             if choices.random() < NAPS * passed:
                 self._nap(choices.choice(self._loud))
-            if choices.random() < ADDRESSES * passed:
+            if choices.random() < ADDRESSES * paced:
                 choices.choice(self.players).speak_in(HALL, choices.choice([1, 1, 3]))
-            if choices.random() < THRONGS * passed:
+            if choices.random() < THRONGS * paced:
                 self._throng(choices.choice([*self._crowds, HALL]))
             await asyncio.sleep(TICK)
         self._over.set()
@@ -301,6 +302,5 @@ def plan(clients: int) -> tuple[list[str], list[str]]:
     """Name the rooms of about ten, some of them loud, and the crowds of about fifty."""
     names = [name for name in POLICIES if name not in {"hall", "user"}]
     each = max(3, clients * 4 // MEMBERS // len(names))
-    loud = max(1, clients // 1000)
-    rooms = [f"{name}:{'loud' if n < loud else 'quiet'}-{n}" for name in names for n in range(each)]
+    rooms = [f"{name}:{'quiet' if n else 'loud'}-{n}" for name in names for n in range(each)]
     return rooms, [f"{name}:crowd" for name in names]
