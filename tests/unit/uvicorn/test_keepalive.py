@@ -124,6 +124,28 @@ async def test_pings_are_answered_only_while_the_peer_reads(accepted):
     assert [frame.opcode for frame in accepted.events()] == [Opcode.PONG]
 
 
+async def test_nothing_follows_a_close():
+    """RFC 6455 section 5.5.1 forbids data frames only; the contract says: nothing."""
+
+    async def closes(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 4008, "reason": "Too slow"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    server = Server(closes, ws="hubbub.uvicorn:KeepaliveWebSocket")
+    server.shake_hands()
+    await server.settle()
+    response, close = server.events()
+    assert (response.status_code, close.opcode) == (101, Opcode.CLOSE)
+    server.receive(Frame(Opcode.PING, b"ping").serialize(mask=True))
+    assert server.transport.written == b""
+    server.receive(Frame(Opcode.CLOSE, b"\x0f\xa8").serialize(mask=True))
+    await server.settle()
+    assert server.transport.closed
+
+
 async def test_nothing_of_the_handshake_is_kept(accepted):
     await shaken(accepted)
     assert not hasattr(accepted.protocol, "request")
