@@ -24,6 +24,7 @@ from hubbub.bench.wires import PLAIN, Seat, Wire
 
 ACCEPTED = b"HTTP/1.1 101"
 END_OF_HEADERS = b"\r\n\r\n"
+BUFFER = 1 << 18
 EVENTS = 128
 """Read before it is seen whether another publication is due: with many more they would leave in lumps."""
 
@@ -59,7 +60,11 @@ class Crowd:
         self._stalled: list[Member] = []
         self._unsent: set[Member] = set()
         self._epoll = select.epoll()
-        self._buffer = bytearray(1 << 18)
+        self._buffer = bytearray(BUFFER + 1)
+        self._window = memoryview(self._buffer)[
+            :BUFFER
+        ]  # what is received into: the last byte is never written
+        self._read = self._read_repeated if deflate else self._read_marked
         self._same = b""
         self._same_marks = 0
 
@@ -156,31 +161,24 @@ class Crowd:
         if self._unsent:
             self._flush()
         ready = self._epoll.poll(timeout, EVENTS)
-        if self._deflate:
-            self._read_repeated(ready)
-        else:
-            self._read_marked(ready)
+        self._read(ready)
         return bool(ready)
 
     def _read_marked(self, ready: list[tuple[int, int]]) -> None:
-        members, buffer, needle = self.members, self._buffer, self.wire.needle
+        members, buffer, window, needle = self.members, self._buffer, self._window, self.wire.needle
         received = deliveries = 0
-        for fd, _ in ready:
-            member = members[fd]
-            try:
-                size = member.receive(buffer)
-            except ConnectionError:
-                size = 0
-            received += size
-            if (
-                member.careful
-                or not size
-                or buffer[size - 1] not in ENDS
-                or buffer.find(PINGED, 0, size) >= 0
-            ):
-                deliveries += self._take(member, bytes(memoryview(buffer)[:size]))
-            else:
-                deliveries += buffer.count(needle, 0, size)
+        try:
+            for fd, _ in ready:
+                member = members[fd]
+                size = member.receive(window)
+                received += size
+                # Where nothing came, the byte looked at is the buffer's last, which is no end.
+                if member.careful or buffer[size - 1] not in ENDS or buffer.find(PINGED, 0, size) >= 0:
+                    deliveries += self._take(member, bytes(window[:size]))
+                else:
+                    deliveries += buffer.count(needle, 0, size)
+        except ConnectionError:
+            self._lose(member)  # the others are ready still, at the next turn
         self.bytes_received += received
         self.deliveries += deliveries
 
@@ -189,14 +187,14 @@ class Crowd:
         for fd, _ in ready:
             member = members[fd]
             try:
-                size = member.receive(buffer)
+                size = member.receive(self._window)
             except ConnectionError:
                 size = 0
             self.bytes_received += size
             if not member.careful and size == len(self._same) and buffer.startswith(self._same):
                 self.deliveries += self._same_marks
             else:
-                self.deliveries += self._take(member, bytes(memoryview(buffer)[:size]))
+                self.deliveries += self._take(member, bytes(self._window[:size]))
 
     def _take(self, member: Member, data: bytes) -> int:
         if not data:
