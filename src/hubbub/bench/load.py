@@ -201,15 +201,15 @@ class _Flight:
         # Next to nothing is done for a turn: where the client keeps up there is one for each delivery or two.
         crowd, readers, before = self._crowd, self._readers, self._before
         turn, monotonic = crowd.turn, time.monotonic
-        refused = crowd.refused
+        refused, taken = crowd.refused, self.taken
         held_until = 0.0
         while (now := monotonic()) < end and not crowd.lost:
             if crowd.refused != refused:
-                refused, held_until = crowd.refused, now + BREATH
+                refused, taken, held_until = crowd.refused, self.taken, now + BREATH
             elif now >= held_until:
-                free = window - (self.taken - (crowd.deliveries - before) // readers)
-                for _ in range(free):
+                while taken - (crowd.deliveries - before) // readers < window:
                     self.publish()
+                    taken += 1
             turn(0.02)
 
     def drain(self, seconds: float) -> None:

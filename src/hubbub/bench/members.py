@@ -37,7 +37,7 @@ class Member:
     unsent: bytearray = field(default_factory=bytearray)
     template: tuple[bytes, bytes] = (b"", b"")
     closed: tuple[int, str] | None = None
-    receive: Callable[[bytearray], int] = field(init=False)
+    receive: Callable[[memoryview], int] = field(init=False)
 
     def __post_init__(self) -> None:
         self.receive = self.socket.recv_into  # looked up once, not for each delivery

@@ -1,7 +1,9 @@
 """A crowd against a server of a few lines."""
 
+import threading
+
 import pytest
-from fake_server import Room, serving
+from fake_server import Room, server_text, serving
 
 from hubbub.bench import Crowd, Seat
 from hubbub.bench.errors import LoadError
@@ -40,3 +42,27 @@ def test_a_stalled_member_is_seen_to_be_cut_off():
         assert crowd.cut_off(members, quiet=0.0) == 0
         room.clients[0].shutdown(2)
         assert crowd.cut_off(members) == 1
+
+
+def test_what_came_before_the_end_is_read_and_the_end_is_noticed():
+    room = Room()
+    with serving(room) as port, Crowd(port) as crowd:
+        crowd.join(SEATS[:2])
+        room.clients[0].sendall(server_text(b'{"content":"T=00000000000000ff"}') + b"\x88\x06\x0f\xa8slow")
+        room.clients[0].shutdown(2)
+        while crowd.turn(5.0) and not crowd.lost:
+            pass
+        assert crowd.deliveries == 1
+        assert list(crowd.lost) == ["closed with 4008 slow"]
+        assert len(crowd.members) == 1
+
+
+def test_more_than_the_buffer_holds_is_read_to_its_end():
+    room = Room()
+    with serving(room) as port, Crowd(port) as crowd:
+        crowd.join(SEATS[:1])
+        message = server_text(b'{"content":"T=00000000000000ff","padding":"' + b"x" * 1000 + b'"}')
+        threading.Thread(target=room.clients[0].sendall, args=[message * 2000], daemon=True).start()
+        while crowd.deliveries < 2000 and crowd.turn(5.0):
+            pass
+        assert (crowd.deliveries, crowd.bytes_received > 2000 * len(message)) == (2000, True)
