@@ -20,7 +20,7 @@ import contestants
 import machine
 from contestants import Contestant
 from hubbub.bench import PLAIN, Crowd, Load, LoadError, keep_in_flight
-from processes import NotStartedError, Server
+from processes import NotStartedError, Server, unwind_on_signals
 from seats import seats, token
 from tables import Table, spread
 from wires import HAND_MADE, NCHAN
@@ -34,6 +34,7 @@ FIGURES = re.compile(
 def main() -> int:
     """Print a table of ratios; return 1 where one is out of the tolerance."""
     options = _options()
+    unwind_on_signals()
     server_core, client_core = machine.cores()
     os.sched_setaffinity(0, {client_core})
     machine.lift_file_limit()

@@ -61,10 +61,9 @@ class Contestant:
 
     def missing(self) -> str | None:
         """Say what is not installed."""
-        absent = [path for path in self.needs if not path.exists()]
-        if not absent and not shutil.which(self.command[0]):
-            return f"{self.command[0]} is not installed"
-        return f"{absent[0].name} is not installed" if absent else None
+        if not all(path.exists() for path in self.needs):
+            return "not installed (scripts/install-peers says why)"
+        return None if shutil.which(self.command[0]) else f"{self.command[0]} is not installed"
 
     def serving(self, core: int, *, deflate: bool = False) -> AbstractContextManager[Server]:
         """Run it on one core."""

@@ -8,12 +8,14 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from types import FrameType
 
 from hubbub.bench import Process
 
@@ -28,6 +30,16 @@ class Server:
 
     process: Process
     port: int
+
+
+def unwind_on_signals() -> None:
+    """Turn the signals that end this process into exceptions, so that no server outlives it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)  # unwinds the `with` that holds the running server
 
 
 def free_port() -> int:

@@ -6,12 +6,10 @@ Every figure is taken on a server started for it, held to one core, with the loa
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
@@ -22,7 +20,7 @@ import report
 from contestants import Contestant
 from hubbub.bench import LoadError
 from measures import MEASURES, Figures, Size
-from processes import NotStartedError
+from processes import NotStartedError, unwind_on_signals
 from tables import Table
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -37,8 +35,7 @@ def main() -> int:
     """Measure, print, and write where asked; return 1 if a server that is installed failed."""
     options = _options()
     size = measures.SHORT if options.quick else Size(seconds=options.seconds)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    unwind_on_signals()
     console = Console(width=None if sys.stdout.isatty() else 180)
     server_core, client_core = machine.cores()
     os.sched_setaffinity(0, {client_core})
@@ -153,10 +150,6 @@ def _options() -> argparse.Namespace:
     options.servers = [names[name] for name in options.servers]
     options.runs = options.runs or (1 if options.quick else 3)
     return options
-
-
-def _leave(number: int, _: FrameType | None) -> None:
-    sys.exit(128 + number)  # unwinds the `with` that holds the running server
 
 
 if __name__ == "__main__":
