@@ -277,7 +277,7 @@ class Cable:
         self._target = target
         self._passing = set()
         self._listener = None
-        self._ends = set()
+        self._conversations = set()
         self.port = 0
 
     @asynccontextmanager
@@ -307,17 +307,26 @@ class Cable:
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def _unplug(self):
-        ends, self._ends = self._ends, set()
-        for end in ends:
-            end.transport.abort()
-        for end in ends:
-            with suppress(OSError):
-                await end.wait_closed()
+        conversations, self._conversations = self._conversations, set()
+        for conversation in conversations:
+            conversation.cancel()
+        await asyncio.gather(*conversations, return_exceptions=True)
 
-    async def _connected(self, reader, writer):
-        there, back = await asyncio.open_connection("127.0.0.1", self._target)
-        self._ends |= {writer, back}
-        await asyncio.gather(self._copy(reader, back, "up"), self._copy(there, writer, "down"))
+    def _connected(self, reader, writer):
+        self._conversations.add(asyncio.create_task(self._converse(reader, writer)))
+
+    async def _converse(self, reader, writer):
+        ends = [writer]
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+            ends.append(back)
+            await asyncio.gather(self._copy(reader, back, "up"), self._copy(there, writer, "down"))
+        except asyncio.CancelledError:
+            for end in ends:
+                end.transport.abort()
+            for end in ends:
+                with suppress(OSError):
+                    await end.wait_closed()
 
     async def _copy(self, source, sink, way):
         with suppress(OSError):

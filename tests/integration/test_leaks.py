@@ -1,6 +1,7 @@
 """What thousands of connections leave behind when they are cut: nothing."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from members import fresh
@@ -9,6 +10,7 @@ from serving import Serving, application, bearer, eventually, hubbub_serve
 
 CONNECTIONS = 2000
 AT_ONCE = 200
+ROUNDS = 3
 SMALLEST_LEAK = 1.0
 """KiB that a connection could leak and be noticed; an idle one holds several times that."""
 
@@ -54,15 +56,15 @@ async def test_a_server_is_empty_again_and_holds_no_more_memory_than_before(tmp_
     with hubbub_serve(tmp_path, LOG_LEVEL="error", **settings) as serving:
         descriptors = serving.descriptors()
         held = []
-        for _ in range(2):
+        for _ in range(ROUNDS):
             await open_and_cut(serving)
             await is_empty(serving)
             held.append(serving.memory())
             await eventually(lambda: nobody_is_present(serving))
-        # The first round fills the allocator's pools and the stream of the common room; the second finds both.
-        assert held[1] - held[0] < CONNECTIONS * SMALLEST_LEAK
+        # Pools and the stream of the common room fill up at first, in one round or another. A leak grows in each.
+        assert min(after - before for before, after in pairwise(held)) < CONNECTIONS * SMALLEST_LEAK
         assert serving.descriptors() <= descriptors + 1
-        assert (await serving.counts())("hubbub_connections_opened_total") == 2 * CONNECTIONS
+        assert (await serving.counts())("hubbub_connections_opened_total") == ROUNDS * CONNECTIONS
         assert serving.complaints() == []
         await serving.check_health()
 
