@@ -143,7 +143,7 @@ class Crowd:
     def time(self, members: Iterable[Member]) -> None:
         """Time the deliveries of these, with `counter.stopwatch`."""
         for member in members:
-            member.timed = member.careful = True
+            member.timed = True
 
     def prepare(self, publishers: Iterable[Member], padding: str = "") -> None:
         """Make the frames that these will send to the first of their rooms, but for the mark."""
@@ -154,7 +154,7 @@ class Crowd:
         """Send one message, and return the clock's value in its mark."""
         before, after = publisher.template
         stamp = time.monotonic_ns()
-        publisher.careful = publisher.owed = True
+        publisher.refusal = self.wire.refusal
         publisher.send(b"%b%016x%b" % (before, stamp, after))
         if publisher.unsent:
             self._unsent.add(publisher)
@@ -166,6 +166,8 @@ class Crowd:
             self._flush()
         again = self._again
         ready = self._epoll.poll(0 if again else timeout, EVENTS)
+        if self.counter.stopwatch is not None:
+            self.counter.stopwatch.now = time.monotonic_ns()
         if again:
             again.difference_update(fd for fd, _ in ready)
             ready += [(fd, READABLE) for fd in again if fd in self.members]
@@ -175,6 +177,7 @@ class Crowd:
 
     def _read_marked(self, ready: list[tuple[int, int]]) -> None:
         members, buffer, window, needle = self.members, self._buffer, self._window, self.wire.needle
+        stopwatch = self.counter.stopwatch
         received = deliveries = 0
         for fd, event in ready:
             member = members[fd]
@@ -188,10 +191,17 @@ class Crowd:
             if event != READABLE or size == BUFFER:
                 self._again.add(fd)
             # Where nothing came, the byte looked at is the buffer's last, which is no end.
-            if member.careful or buffer[size - 1] not in ENDS or buffer.find(PINGED, 0, size) >= 0:
+            if (
+                member.careful
+                or buffer[size - 1] not in ENDS
+                or buffer.find(PINGED, 0, size) >= 0
+                or (member.refusal is not None and buffer.find(member.refusal, 0, size) >= 0)
+            ):
                 deliveries += self._take(member, bytes(window[:size]))
             else:
                 deliveries += buffer.count(needle, 0, size)
+                if member.timed and stopwatch is not None:
+                    stopwatch.take(buffer[:size], needle)
         self.bytes_received += received
         self.deliveries += deliveries
 
@@ -208,7 +218,11 @@ class Crowd:
             self.bytes_received += size
             if event != READABLE or size == BUFFER:
                 self._again.add(fd)
-            if not member.careful and size == len(self._same) and buffer.startswith(self._same):
+            if (
+                not (member.careful or member.timed)
+                and size == len(self._same)
+                and buffer.startswith(self._same)
+            ):
                 self.deliveries += self._same_marks
             else:
                 self.deliveries += self._take(member, bytes(self._window[:size]))
@@ -231,10 +245,7 @@ class Crowd:
         if not (member.rest or counted.rest or counted.answer or counted.refusals or counted.closed):
             self._same, self._same_marks = data, counted.marks
         member.rest = counted.rest
-        # One that has published may hear an error where others hear a delivery: until it hears either, every chunk of
-        # its own is looked at.
-        member.owed = member.owed and not (counted.marks or counted.refusals)
-        member.careful = member.timed or member.owed or bool(counted.rest) or bool(self.wire.answers)
+        member.careful = bool(counted.rest) or bool(self.wire.answers)
         return counted.marks
 
     def _greet(self, member: Member, data: bytes) -> None:

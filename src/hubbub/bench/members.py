@@ -21,8 +21,8 @@ CLIENTS_AN_ADDRESS = 20_000
 class Member:
     """One client.
 
-    `careful` members take the slow way for every chunk: they are not in their rooms yet, hold half a frame, are
-    timed, or are `owed` a word on what they have published.
+    `careful` members take the slow way for every chunk: they are not in their rooms yet, or hold half
+    a frame. One that has published may hear a `refusal` where others hear a delivery, and each of its chunks is searched.
     """
 
     socket: socket.socket
@@ -30,7 +30,7 @@ class Member:
     careful: bool = True
     joined: bool = False
     timed: bool = False
-    owed: bool = False
+    refusal: bytes | None = None
     step: int = 0
     rest: bytes = b""
     heard: bytes = b""

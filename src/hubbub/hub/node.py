@@ -74,7 +74,7 @@ class Node:
         self.attendance = Attendance(
             presence, self.publisher, namespaces, clock, self.wheel, self.background, timing
         )
-        self.turn = Turn(call_soon, self._overflow, self.statistics)
+        self.turn = Turn(call_soon, call_later, clock, self._overflow, self.statistics)
         self.feeds = Feeds(broker, self.background, self.statistics, self.turn)
         self.subscriptions = Subscriptions(
             broker, self.feeds, self.attendance, namespaces, self.statistics, limits.subscriptions
@@ -191,3 +191,8 @@ class Node:
 def call_soon(callback: Callable[[], None]) -> None:
     """Call back when everything that has arrived in this turn of the event loop was read."""
     asyncio.get_running_loop().call_soon(callback)
+
+
+def call_later(seconds: float, callback: Callable[[], None]) -> None:
+    """Call back after some time."""
+    asyncio.get_running_loop().call_later(seconds, callback)

@@ -1,19 +1,27 @@
 """What is put off to the end of this turn of the event loop, so that each receiver gets one write for all of it.
 
 Publications that arrive in one turn are joined for each channel, and what one session is sent is joined as well: under
-load this divides the system calls, and at rest it adds no delay.
+load this divides the system calls, and at rest it adds no delay. A crowd that took milliseconds to write to is let rest
+for a seventh of that: what comes meanwhile is joined too, where otherwise the next flush began for the first of them alone.
 """
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from hubbub.clock import Clock
 from hubbub.hub.statistics import Statistics
 
 if TYPE_CHECKING:
     from hubbub.hub.session import Session
 
 logger = logging.getLogger(__name__)
+
+REST = 0.15
+"""Of the time that a crowd's flush took, before the next one."""
+SHORTEST_REST, LONGEST_REST = 0.0005, 0.05
+"""Seconds. Timers of an event loop count milliseconds: a shorter rest is none, and this one is a millisecond."""
 
 
 class Flushable(Protocol):
@@ -38,24 +46,43 @@ class Turn:
 
     Args:
         schedule: calls back when everything that arrived in this turn was read, such as `loop.call_soon`.
+        later: calls back after some seconds, such as `loop.call_later`.
+        clock: what time it is.
         overflow: called for each session that was found to be too far behind.
         statistics: counts deliveries.
     """
 
-    __slots__ = ("_feeds", "_outlets", "_overflow", "_overflown", "_schedule", "_scheduled", "statistics")
+    __slots__ = (
+        "_clock",
+        "_feeds",
+        "_later",
+        "_outlets",
+        "_overflow",
+        "_overflown",
+        "_resting",
+        "_schedule",
+        "_scheduled",
+        "statistics",
+    )
 
     def __init__(
         self,
         schedule: Callable[[Callable[[], None]], object],
+        later: Callable[[float, Callable[[], None]], object],
+        clock: Clock,
         overflow: "Callable[[Session], None]",
         statistics: Statistics,
     ) -> None:
         self._schedule = schedule
+        self._later = later
+        self._clock = clock
         self._overflow = overflow
         self.statistics = statistics
         self._feeds: list[Channel] = []
         self._outlets: list[Flushable] = []
         self._overflown: list[Session] = []
+        self._resting: dict[Channel, bool] = {}
+        """Crowds that were written to just now, and whether something has come since."""
         self._scheduled = False
 
     def put_off(self, feed: Channel) -> None:
@@ -96,14 +123,29 @@ class Turn:
             else:
                 self._flush(feed)
         self.flush_outlets()
-        for feed in crowds:
-            self._flush(feed)
+        for crowd in crowds:
+            if crowd in self._resting:
+                self._resting[crowd] = True
+            else:
+                self._flush_crowd(crowd)
         self.flush_outlets()
         while self._overflown:
             self._overflow(self._overflown.pop())
         self._scheduled = bool(self._feeds or self._outlets)
         if self._scheduled:
             self._schedule(self.end)
+
+    def _flush_crowd(self, crowd: Channel) -> None:
+        began = self._clock.monotonic()
+        self._flush(crowd)
+        rest = (self._clock.monotonic() - began) * REST
+        if rest >= SHORTEST_REST:
+            self._resting[crowd] = False
+            self._later(min(rest, LONGEST_REST), partial(self._rested, crowd))
+
+    def _rested(self, crowd: Channel) -> None:
+        if self._resting.pop(crowd):
+            self.put_off(crowd)
 
     def _flush(self, one: Flushable) -> None:
         try:

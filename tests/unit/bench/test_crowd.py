@@ -1,11 +1,13 @@
 """A crowd against a server of a few lines."""
 
 import threading
+import time
 
 import pytest
 from fake_server import Room, server_text, serving
 
 from hubbub.bench import Crowd, Seat
+from hubbub.bench.counting import Stopwatch
 from hubbub.bench.errors import LoadError
 
 SEATS = [Seat(f"u{number}", ["r"]) for number in range(5)]
@@ -66,3 +68,35 @@ def test_more_than_the_buffer_holds_is_read_to_its_end():
         while crowd.deliveries < 2000 and crowd.turn(5.0):
             pass
         assert (crowd.deliveries, crowd.bytes_received > 2000 * len(message)) == (2000, True)
+
+
+def test_a_publisher_hears_every_refusal_after_a_delivery_and_beside_one():
+    room = Room()
+    delivery = server_text(b'{"content":"T=00000000000000ff"}')
+    error = server_text(b'{"type":"error","code":"rate_limited","message":"Slower"}')
+    with serving(room) as port, Crowd(port) as crowd:
+        (publisher,) = crowd.join(SEATS[:1])
+        crowd.prepare([publisher])
+        crowd.publish(publisher)
+        while not crowd.deliveries and crowd.turn(5.0):
+            pass
+        for chunk in (delivery, error, error + delivery):
+            room.clients[0].sendall(chunk)
+        while crowd.deliveries < 3 and crowd.turn(5.0):
+            pass
+        assert (crowd.deliveries, crowd.refused) == (3, 2)
+
+
+def test_the_deliveries_of_some_are_timed():
+    room = Room()
+    with serving(room) as port, Crowd(port) as crowd:
+        members = crowd.join(SEATS)
+        crowd.time(members[:2])
+        crowd.counter.stopwatch = stopwatch = Stopwatch()
+        crowd.prepare(members[-1:])
+        began = time.monotonic_ns()
+        crowd.publish(members[-1])
+        while crowd.deliveries < 5 and crowd.turn(5.0):
+            pass
+        assert len(stopwatch.times) == 2
+        assert all(0 < took <= time.monotonic_ns() - began for took in stopwatch.times)

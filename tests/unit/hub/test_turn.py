@@ -9,7 +9,8 @@ import pytest
 from stage import Stage, quiet, turns, types
 
 from hubbub.hub.statistics import Statistics
-from hubbub.hub.turn import Turn
+from hubbub.hub.turn import LONGEST_REST, REST, SHORTEST_REST, Turn
+from hubbub.testing import FakeClock
 
 
 class Part:
@@ -32,7 +33,12 @@ class Scene:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.scheduled: list[Callable[[], None]] = []
-        self.turn = Turn(self.scheduled.append, self._overflow, Statistics())
+        self.clock = FakeClock()
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self.turn = Turn(self.scheduled.append, self._later, self.clock, self._overflow, Statistics())
+
+    def _later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self.timers.append((seconds, callback))
 
     def _overflow(self, session: Any) -> None:
         self.log.append(f"closed {session}")
@@ -43,11 +49,24 @@ class Scene:
     def crowd(self, name: str) -> Part:
         return Part(self.log, name, is_crowd=True)
 
+    def slow_crowd(self, name: str, seconds: float) -> Part:
+        """A crowd that takes so long to write to."""
+        crowd = self.crowd(name)
+        crowd.then = lambda: self.clock.advance(seconds)
+        return crowd
+
     def outlet(self, name: str) -> Part:
         return Part(self.log, name)
 
     def overflown(self, name: Any) -> None:
         self.turn.overflown(name)
+
+    def rest(self) -> float:
+        """Let the one rest end that there is; return how long it was."""
+        ((seconds, callback),) = self.timers
+        self.timers.clear()
+        callback()
+        return seconds
 
     def end(self) -> list[str]:
         """Do what was scheduled, once; return what happened."""
@@ -146,7 +165,7 @@ def test_who_is_closed_may_make_another_one_fall_behind():
         if session == "ada":
             turn.overflown("bob")  # type: ignore[arg-type]
 
-    turn = Turn(scheduled.append, overflow, Statistics())
+    turn = Turn(scheduled.append, lambda *_: None, FakeClock(), overflow, Statistics())
     turn.overflown("ada")  # type: ignore[arg-type]
     while scheduled:
         scheduled.pop()()
@@ -183,6 +202,66 @@ def test_one_that_fails_holds_up_nobody_else(broken, caplog: pytest.LogCaptureFi
         happened = scene.end()
     assert happened == ["feed", "feed 2", "outlet", "outlet 2", "crowd", "crowd 2", "closed ada"]
     assert "the handler is closed" in caplog.text
+
+
+class TestRest:
+    def test_what_comes_while_a_crowd_rests_is_flushed_once_when_it_has_rested(self):
+        scene = Scene()
+        crowd = scene.slow_crowd("crowd", 0.02)
+        scene.turn.put_off(crowd)
+        assert scene.end() == ["crowd"]
+        for _ in range(3):
+            scene.turn.put_off(crowd)
+            assert scene.end() == []
+        assert scene.rest() == pytest.approx(0.02 * REST)
+        assert scene.end() == ["crowd"]
+        scene.rest()
+        assert (scene.end(), scene.scheduled, scene.timers) == ([], [], [])
+        scene.turn.put_off(crowd)
+        assert scene.end() == ["crowd"]
+
+    def test_a_crowd_to_which_nothing_comes_is_left_alone(self):
+        scene = Scene()
+        scene.turn.put_off(scene.slow_crowd("crowd", 0.02))
+        scene.end()
+        scene.rest()
+        assert (scene.end(), scene.scheduled, scene.timers) == ([], [], [])
+
+    def test_nobody_else_waits_for_it(self):
+        scene = Scene()
+        crowd = scene.slow_crowd("crowd", 0.02)
+        scene.turn.put_off(crowd)
+        scene.end()
+        scene.turn.put_off(crowd)
+        scene.turn.put_off(scene.crowd("another"))
+        scene.turn.put_off(scene.feed("feed"))
+        scene.turn.put_off_outlet(scene.outlet("outlet"))
+        scene.overflown("ada")
+        assert scene.end() == ["feed", "outlet", "another", "closed ada"]
+
+    @pytest.mark.parametrize("seconds", [0.0, 0.9 * SHORTEST_REST / REST])
+    def test_a_small_one_does_not_rest(self, seconds):
+        scene = Scene()
+        crowd = scene.slow_crowd("crowd", seconds)
+        for _ in range(3):
+            scene.turn.put_off(crowd)
+            assert scene.end() == ["crowd"]
+        assert scene.timers == []
+
+    def test_a_process_that_was_stopped_in_the_middle_does_not_rest_for_long(self):
+        scene = Scene()
+        scene.turn.put_off(scene.slow_crowd("crowd", 3600.0))
+        scene.end()
+        assert scene.rest() == LONGEST_REST
+
+    def test_one_that_has_shrunk_is_flushed_with_the_small_ones(self):
+        scene = Scene()
+        crowd = scene.slow_crowd("crowd", 0.02)
+        scene.turn.put_off(crowd)
+        scene.end()
+        crowd.is_crowd = False
+        scene.turn.put_off(crowd)
+        assert scene.end() == ["crowd"]
 
 
 class TestOfANode:
