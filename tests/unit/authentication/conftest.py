@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import jwt
 import pytest
@@ -86,10 +87,12 @@ class Provider:
                 await writer.drain()
                 await asyncio.sleep(0)
             await writer.drain()
-            writer.close()
-            await writer.wait_closed()
         except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 @pytest.fixture
