@@ -151,11 +151,20 @@ class Crowd:
             member.template = self.wire.template(member.seat.rooms[0], padding)
 
     def publish(self, publisher: Member) -> int:
-        """Send one message, and return the clock's value in its mark."""
+        """Send one message, and return the clock's value in its mark.
+
+        Raises:
+            LoadError: the publisher is not connected any more.
+        """
         before, after = publisher.template
         stamp = time.monotonic_ns()
         publisher.refusal = self.wire.refusal
-        publisher.send(b"%b%016x%b" % (before, stamp, after))
+        try:
+            publisher.send(b"%b%016x%b" % (before, stamp, after))
+        except OSError as error:
+            raise LoadError(
+                f"The server closed the connection of a member that publishes: {self.losses}."
+            ) from error
         if publisher.unsent:
             self._unsent.add(publisher)
         return stamp
@@ -220,7 +229,7 @@ class Crowd:
                 self._again.add(fd)
             if (
                 not (member.careful or member.timed)
-                and size == len(self._same)
+                and size == len(self._same) > 0
                 and buffer.startswith(self._same)
             ):
                 self.deliveries += self._same_marks

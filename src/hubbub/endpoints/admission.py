@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, MutableMapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
+
+from starlette.types import Scope
 
 from hubbub.codes import CloseCode, ErrorCode
 from hubbub.endpoints.handshake import Doorkeeper
@@ -27,7 +29,6 @@ from hubbub.hub.session import Session
 
 logger = logging.getLogger(__name__)
 
-Scope = MutableMapping[str, Any]
 
 AutoJoin = Callable[[Scope], commands.Subscribe | None]
 """Says what a connection to this path is subscribed to from the start."""

@@ -118,8 +118,11 @@ class Link(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Have the session brought up to date."""
         self._waiting = None
+        self._alive = True
         if self._listener is not None:
             self._listener.resume()
+        else:
+            self.proceed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session in this very step, so that nothing is written to a socket that is gone."""
@@ -230,6 +233,7 @@ class Link(asyncio.Protocol):
             self._waiting = waiting
             if 0 < before <= waiting:
                 return Pulse.STUCK
+            self._alive = True  # it takes what lies before the question, be it slowly
         # Of one that is not read from nothing can be heard.
         if self._asked and not self._alive and not self._paused:
             return Pulse.SILENT
@@ -258,14 +262,20 @@ class Link(asyncio.Protocol):
 
     @property
     def _holds_back(self) -> bool:
-        """Whether what has come waits: for a command to be carried out, or for a slow session to catch up."""
+        """Whether what has come waits: for a command to be carried out, or for a slow session to catch up.
+
+        Before there is a session the answers to pings could pile up, where nobody reads them.
+        """
         session = self._session
-        return self._busy or (session is not None and session.slow and not session.closed)
+        if session is None:
+            return self._busy or (self._waiting is not None and not self._closing)
+        return self._busy or (session.slow and not session.closed)
 
     def _go_on(self) -> None:
         self._busy = False
         if self._paused:
             self._paused = False
+            self._alive = True  # while nothing was read from it, nothing could be heard
             self._transport.resume_reading()
         self._read()
 
@@ -285,8 +295,9 @@ class Link(asyncio.Protocol):
         except ProtocolViolation as violation:
             self._refuse(violation)
             return
-        self._busy = True
-        asyncio.get_running_loop().call_soon(self._go_on)
+        if not self._holds_back:
+            self._busy = True
+            asyncio.get_running_loop().call_soon(self._go_on)
 
     def _take(self, text: str) -> None:
         session = self._session

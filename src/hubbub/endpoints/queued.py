@@ -6,17 +6,14 @@ its bound the session is paused: it keeps its positions, and what it misses is r
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
+
+from starlette.types import Message, Send
 
 from hubbub.endpoints.encoding import FrameEncoding
 from hubbub.hub.outlet import Listener, Pulse
-
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-
-MAX_REASON = 123
-"""Bytes of a reason: a control frame carries 125, two of them the code (RFC 6455 section 5.5)."""
+from hubbub.websocket.frames import fitting
 
 
 class TextFrame:
@@ -40,8 +37,9 @@ class CloseFrame:
     size = 0
 
     def __init__(self, code: int, reason: str) -> None:
-        fits = reason.encode()[:MAX_REASON].decode(errors="ignore")
-        self.messages: Sequence[Message] = ({"type": "websocket.close", "code": code, "reason": fits},)
+        self.messages: Sequence[Message] = (
+            {"type": "websocket.close", "code": code, "reason": fitting(reason)},
+        )
 
 
 class TextEncoding(FrameEncoding[TextFrame]):

@@ -10,11 +10,12 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.routing import WebSocketRoute
+from starlette.types import Scope
 
 from hubbub.authentication.tickets import TicketStore
 from hubbub.dialects.plain import PlainJSON
 from hubbub.dialects.plain_pushes import ROOM
-from hubbub.endpoints.admission import Admission, AutoJoin, Scope
+from hubbub.endpoints.admission import Admission, AutoJoin
 from hubbub.endpoints.handshake import Doorkeeper
 from hubbub.endpoints.queued import Writers
 from hubbub.endpoints.websocket import Encodings, WebSocketEndpoint

@@ -1,17 +1,12 @@
 """A hub's WebSocket paths in front of everything else that an application does with a request."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.routing import Match, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from hubbub.endpoints.facade import Hub
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class SocketsFirst:
@@ -26,7 +21,7 @@ class SocketsFirst:
         hub: whose paths.
     """
 
-    def __init__(self, app: App, hub: "Hub") -> None:
+    def __init__(self, app: ASGIApp, hub: "Hub") -> None:
         self._app = app
         self._routes = tuple(route for route in hub.router.routes if isinstance(route, WebSocketRoute))
 

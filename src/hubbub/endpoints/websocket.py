@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
+
+from starlette.types import Message, Receive, Scope, Send
 
 from hubbub.authentication.credentials import selected_subprotocol
 from hubbub.codes import CloseCode, ErrorCode
-from hubbub.endpoints.admission import Admission, AutoJoin, Disconnected, Scope, Turned, no_binary
+from hubbub.endpoints.admission import Admission, AutoJoin, Disconnected, Turned, no_binary
 from hubbub.endpoints.direct import Link
 from hubbub.endpoints.direct_encodings import DirectEncodings
 from hubbub.endpoints.encoding import Dialect
@@ -20,9 +21,6 @@ from hubbub.hub.session import Session
 
 logger = logging.getLogger(__name__)
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 SOCKET = "hubbub.socket"
 """The key among a scope's extensions of a web server's offer to accept a connection and hand its socket over: a

@@ -132,11 +132,12 @@ class Connections:
         """
         if session.closed:
             return
-        session.detach()
         session.close_code = code
         self._statistics.closes[code] = self._statistics.closes.get(code, 0) + 1
-        session.outlet.close(code, reason)
+        session.detach()
         self._wheel.after(1.0, session.outlet.abort)
+        session.outlet.close(code, reason)
+        session.outlet.proceed()  # so that the peer's answer to the Close is read
 
     async def ended(self, session: Session, *, clean: bool) -> None:
         """Forget a session whose connection is over; whoever read from it calls this, whatever happened.
@@ -163,7 +164,10 @@ class Connections:
 
         Raises:
             Forbidden: the identity is another user's.
+            SessionClosed: it ended while the identity was being established.
         """
+        if session.closed:
+            raise SessionClosed
         if session.identity.is_anonymous and not identity.is_anonymous:
             await self._become(session, identity)
             return

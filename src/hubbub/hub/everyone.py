@@ -6,7 +6,6 @@ from typing import Any
 from hubbub.hub.outlet import Encoding
 from hubbub.hub.publications import Publication
 from hubbub.hub.session import Session
-from hubbub.hub.statistics import Statistics
 from hubbub.hub.turn import Turn
 
 
@@ -15,18 +14,16 @@ class Everyone:
 
     Args:
         sessions: who receives.
-        turn: calls `flush` at the end of a turn in which something arrived.
-        statistics: counts deliveries, and what a slow session goes without.
+        turn: calls `flush` at the end of a turn in which something arrived, and counts.
     """
 
-    __slots__ = ("_pending", "_sessions", "_statistics", "_turn")
+    __slots__ = ("_pending", "_sessions", "_turn")
 
     is_crowd = False
 
-    def __init__(self, sessions: Iterable[Session], turn: Turn, statistics: Statistics) -> None:
+    def __init__(self, sessions: Iterable[Session], turn: Turn) -> None:
         self._sessions = sessions
         self._turn = turn
-        self._statistics = statistics
         self._pending: list[Publication] = []
 
     def deliver(self, publication: Publication) -> None:
@@ -38,16 +35,17 @@ class Everyone:
     def flush(self) -> None:
         """Give every session what arrived; one that is slow goes without."""
         batch, self._pending = self._pending, []
+        statistics = self._turn.statistics
         for publication in batch:
             frames: dict[Encoding, Any] = {}
             for session in self._sessions:
                 if session.closed or not session.greeted or not publication.is_for(session.user_id):
                     continue
                 if session.slow:
-                    self._statistics.count(self._statistics.gaps, "not_kept")
+                    statistics.count(statistics.gaps, "not_kept")
                     continue
                 encoding = session.encoding
                 if encoding not in frames:
                     frames[encoding] = encoding.publications((publication,))
                 session.outlet.write(frames[encoding])
-                self._statistics.deliveries += 1
+                statistics.deliveries += 1

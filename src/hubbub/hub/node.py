@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from hubbub.clock import Clock
 from hubbub.codes import CloseCode
@@ -120,13 +120,18 @@ class Node:
         Returns:
             The task of what is left to do; `None` when it is done.
         """
-        work = self.dispatcher.handle(session, text)
-        return self.background.begin(work) if self._immediate else self.background.start(work)
+        return self._begin(self.dispatcher.handle(session, text))
 
     def end(self, session: Session, *, clean: bool) -> None:
-        """Clean up after a session in a task of the node's own, which no cancelled connection can skip."""
+        """Clean up after a session; what of it has to wait is a task of the node's own, which no cancelled connection
+        can skip."""
         session.detach()
-        self.background.begin(self.connections.ended(session, clean=clean))
+        session.outlet.proceed()  # whoever waits for a slow one learns that it is over
+        self._begin(self.connections.ended(session, clean=clean))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
+        # A broker or store that waits may need the task around it, for a deadline of its own.
+        return self.background.begin(work) if self._immediate else self.background.start(work)
 
     async def __aenter__(self) -> Self:
         for namespace in self.namespaces:
@@ -134,7 +139,7 @@ class Node:
         await self._exit.enter_async_context(self.broker)
         await self._exit.enter_async_context(self._presence)
         await self._exit.enter_async_context(self.background)
-        await self.feeds.listen(Everyone(self.connections, self.turn, self.statistics))
+        await self.feeds.listen(Everyone(self.connections, self.turn))
         self._every(SWEEP, "sweep", self.attendance.sweep)
         turner = asyncio.create_task(self._turn_wheel(), name="hubbub wheel")
         self._exit.push_async_callback(self._stop, turner)

@@ -135,4 +135,3 @@ class Session:
                 timer.cancel()
         for subscription in self.subscriptions.values():
             subscription.feed.remove(subscription)
-        self.outlet.proceed()  # so that the peer's answer to the Close is read

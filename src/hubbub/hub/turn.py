@@ -130,7 +130,7 @@ class Turn:
                 self._flush_crowd(crowd)
         self.flush_outlets()
         while self._overflown:
-            self._overflow(self._overflown.pop())
+            self._try(partial(self._overflow, self._overflown.pop()))
         self._scheduled = bool(self._feeds or self._outlets)
         if self._scheduled:
             self._schedule(self.end)
@@ -148,8 +148,11 @@ class Turn:
             self.put_off(crowd)
 
     def _flush(self, one: Flushable) -> None:
+        self._try(one.flush)
+
+    def _try(self, step: Callable[[], None]) -> None:
         try:
-            one.flush()
+            step()
         except Exception:  # it must not hold up the others
             logger.exception("Something could not be sent at the end of a turn")
             self.statistics.failures += 1

@@ -10,15 +10,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-Message = MutableMapping[str, Any]
-App = Callable[
-    [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
-    Awaitable[None],
-]
+from starlette.types import ASGIApp, Message
 
 DEADLINE = 5.0
 
@@ -156,7 +152,7 @@ class Client:
 
 @asynccontextmanager
 async def connect(
-    app: App,
+    app: ASGIApp,
     path: str,
     *,
     token: str | None = None,

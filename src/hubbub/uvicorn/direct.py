@@ -7,9 +7,10 @@ as from uvicorn, whose protocol is made when it is first needed; so is one for a
 
 import asyncio
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any, cast
 
+from starlette.types import Message
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected, get_local_addr, get_remote_addr, is_ssl
@@ -17,17 +18,15 @@ from uvicorn.server import ServerState
 
 from hubbub.authentication.redaction import redact
 from hubbub.endpoints.direct import Link
-from hubbub.endpoints.negotiation import negotiate
 from hubbub.endpoints.websocket import SOCKET
 from hubbub.uvicorn.keepalive import KeepaliveWebSocket
+from hubbub.uvicorn.negotiation import negotiate
 from hubbub.uvicorn.opening import Opening, read_opening
 
 EARLY_BYTES = 65_536
 """What a client may send before its handshake is answered; RFC 6455 section 4.1 tells it to wait."""
 
 logger = logging.getLogger(__name__)
-
-Message = MutableMapping[str, Any]
 
 
 class DirectWebSocket(asyncio.Protocol):

@@ -5,7 +5,7 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from hubbub.endpoints.negotiation import EXTENSIONS
+from hubbub.uvicorn.negotiation import EXTENSIONS
 
 
 class KeepaliveWebSocket(WebSocketsSansIOProtocol):

@@ -9,7 +9,7 @@ from websockets.headers import parse_connection, parse_subprotocol
 from websockets.typing import ExtensionHeader
 from websockets.utils import accept_key
 
-from hubbub.endpoints.negotiation import parse_offers
+from hubbub.uvicorn.negotiation import parse_offers
 
 GET = b"GET "
 VERSION = b" HTTP/1.1"

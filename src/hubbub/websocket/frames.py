@@ -94,9 +94,15 @@ def close_frame(code: int | None = None, reason: str = "") -> bytes:
         return _control_frame(Opcode.CLOSE, b"")
     if not may_be_sent(code):
         raise ValueError(f"{code} is not a close code that may be sent")
-    # A lone surrogate, which JSON can smuggle in, becomes "?": closing must not fail for the sake of its reason.
-    fits = reason.encode(errors="replace")[:MAX_REASON].decode(errors="ignore").encode()
-    return _control_frame(Opcode.CLOSE, code.to_bytes(2) + fits)
+    return _control_frame(Opcode.CLOSE, code.to_bytes(2) + fitting(reason).encode())
+
+
+def fitting(reason: str) -> str:
+    """Cut a reason to what a Close frame carries, 123 bytes.
+
+    A lone surrogate, which JSON can smuggle in, becomes "?": closing must not fail for the sake of its reason.
+    """
+    return reason.encode(errors="replace")[:MAX_REASON].decode(errors="ignore")
 
 
 def may_be_sent(code: int) -> bool:

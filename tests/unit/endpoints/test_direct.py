@@ -709,8 +709,8 @@ class TestSlow:
             rooms(app)
             peer = Peer(app, "/ws/a", token=None, bound=1000).connect()
             await turns()
-            link_of(peer).pause_writing()
             peer.send({"type": "auth", "token": "ada"})
+            link_of(peer).pause_writing()
             await turns()
             assert peer.admission is not None
             await peer.admission

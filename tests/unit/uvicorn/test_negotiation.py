@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from hubbub.endpoints.negotiation import SERVER_WINDOW_BITS, agreed_window_bits, deflate_factory
+from hubbub.uvicorn.negotiation import SERVER_WINDOW_BITS, agreed_window_bits, deflate_factory
 from hubbub.websocket.deflate import Compressor
 from hubbub.websocket.frames import compressed_text_frame
 from hubbub.websocket.reader import FrameReader
