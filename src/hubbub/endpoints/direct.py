@@ -105,9 +105,8 @@ class Link(asyncio.Protocol):
         self._reader.feed(data)
         if not self._holds_back:
             self._read()
-        elif not self._paused:  # what has come is kept, and no more is taken
-            self._paused = True
-            self._transport.pause_reading()
+        else:  # what has come is kept
+            self._take_no_more()
 
     def pause_writing(self) -> None:
         """Take the session out of the fast set."""
@@ -272,12 +271,9 @@ class Link(asyncio.Protocol):
         return self._busy or (session.slow and not session.closed)
 
     def _go_on(self) -> None:
-        self._busy = False
-        if self._paused:
-            self._paused = False
-            self._alive = True  # while nothing was read from it, nothing could be heard
-            self._transport.resume_reading()
-        self._read()
+        if self._peers is not None:  # of a client that has gone the rest is not carried out
+            self._busy = False
+            self._read()
 
     def _read(self) -> None:
         reader = self._reader
@@ -287,6 +283,7 @@ class Link(asyncio.Protocol):
                     return
                 message = reader.read()
                 if message is None:
+                    self._take_more()
                     return
                 if type(message) is str:
                     self._take(message)
@@ -297,7 +294,19 @@ class Link(asyncio.Protocol):
             return
         if not self._holds_back:
             self._busy = True
+            self._take_no_more()
             asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _take_more(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._alive = True  # while nothing was read from it, nothing could be heard
+            self._transport.resume_reading()
+
+    def _take_no_more(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
 
     def _take(self, text: str) -> None:
         session = self._session

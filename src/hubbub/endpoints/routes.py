@@ -25,6 +25,8 @@ from hubbub.hub.identity import Identity
 from hubbub.hub.node import Node
 
 TOPIC = "topic:"
+NO_UPGRADE = "This is the path of a WebSocket. A proxy in front of it has to pass on the headers Upgrade and Connection."
+"""For who asks without them (RFC 9110 section 15.5.22)."""
 BROWSER_CLIENT = Path(__file__).parent / "browser" / "hubbub.js"
 
 
@@ -49,6 +51,11 @@ def realtime(
     serve("/ws", lambda _: None)
     serve("/ws/notifications/{topic:path}", lambda scope: to_channel(scope, TOPIC, "topic"))
     serve("/ws/{room_id:path}", lambda scope: to_channel(scope, ROOM, "room_id"))
+
+    @router.get("/ws", include_in_schema=False)
+    @router.get("/ws/{name:path}", include_in_schema=False)
+    async def no_upgrade() -> None:
+        raise HTTPException(426, NO_UPGRADE, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
 
     @router.get("/hubbub.js", include_in_schema=False)
     async def hubbub_js() -> FileResponse:

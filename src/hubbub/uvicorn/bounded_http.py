@@ -1,8 +1,10 @@
 """uvicorn's HTTP protocol with bounds on the head of a request, for which it has none."""
 
 import asyncio
+import sys
 from enum import Enum, auto
 
+from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 65_536
@@ -39,6 +41,7 @@ class BoundedHTTP(HttpToolsProtocol):
 
     _part = Part.NOTHING
     _seen = 0
+    _chunk = b""
     _too_large = False
     _deadline: asyncio.TimerHandle | None = None
 
@@ -57,12 +60,23 @@ class BoundedHTTP(HttpToolsProtocol):
         before = self._part
         if before is not Part.BODY:
             self._expect_head()  # empty lines, which the parser passes over, begin no head
+        self._chunk = data
         super().data_received(data)
+        self._chunk = b""
         if before is self._part is Part.HEAD:
             self._seen += len(data)
             if self._seen > HEAD_BYTES and not self.transport.is_closing():
                 self._too_large = True
                 self.send_400_response("")
+
+    def handle_websocket_upgrade(self) -> None:
+        """Make room for the WebSocket's protocol, and give it what came behind the head, which uvicorn drops."""
+        upgrade = sys.exception()  # the parser's, which says where it stopped
+        super().handle_websocket_upgrade()
+        if isinstance(upgrade, HttpParserUpgrade) and (behind := self._chunk[upgrade.args[0] :]):
+            protocol = self.transport.get_protocol()
+            if isinstance(protocol, asyncio.Protocol):
+                protocol.data_received(behind)
 
     def on_message_begin(self) -> None:
         """Begin a head."""

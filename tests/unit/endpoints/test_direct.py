@@ -304,6 +304,7 @@ class TestCommands:
             bob.send({"type": "ping"})
             turn = 0
             answered: list[int] = []
+            held_back: list[bool] = []
             others: list[str] = []
             while len(answered) < number:
                 await asyncio.sleep(0)
@@ -314,9 +315,11 @@ class TestCommands:
                 others += bob.types()
                 assert bool(others) >= (turn > 1)
                 assert turn < 20
+                held_back.append(not ada.transport.reading)
+            assert any(held_back), "what has come is carried out before more is taken"
+            assert ada.transport.reading
             assert answered == list(range(number))
             assert others == ["pong"]
-            assert ada.transport.reading
 
     async def test_what_arrives_during_a_flood_comes_behind_it(self):
         async with application() as app:
@@ -327,7 +330,8 @@ class TestCommands:
             await turns()
             assert [m["ref"] for m in peer.news() if m["type"] == "ack"] == list(range(210))
 
-    async def test_a_flood_before_one_that_waits(self):
+    @pytest.mark.parametrize("number", [MESSAGES_AT_ONCE - 1, MESSAGES_AT_ONCE, MESSAGES_AT_ONCE + 1])
+    async def test_a_flood_before_one_that_waits(self, number):
         async with application() as app:
             handle = rooms(app)
             inside, go_on = asyncio.Event(), asyncio.Event()
@@ -341,14 +345,14 @@ class TestCommands:
 
             peer = await member(app)
             peer.send(
-                *({"type": "ping"} for _ in range(MESSAGES_AT_ONCE)),
+                *({"type": "ping"} for _ in range(number)),
                 {"type": "join_room", "room_id": "slow"},
                 {"type": "ping", "ref": "behind it"},
             )
             peer.send({"type": "ping"})  # in the same turn
             await inside.wait()
             await turns()
-            assert peer.types() == ["pong"] * MESSAGES_AT_ONCE
+            assert peer.types() == ["pong"] * number
             go_on.set()
             await settle(app)
             assert peer.types() == ["joined", "pong", "ack", "pong"]
@@ -364,6 +368,48 @@ class TestCommands:
             peer.transport.take()
             await settle(app)
             assert [m["ref"] for m in peer.news() if m["type"] == "ack"] == list(range(300))
+
+    async def test_of_a_client_that_has_gone_nothing_more_is_read(self):
+        async with application() as app:
+            rooms(app)
+            peer = await member(app)
+            peer.send(*({"type": "ping"} for _ in range(1000)))
+            await asyncio.sleep(0)
+            peer.transport.lose()
+            carried_out = app.hub.statistics.commands
+            await turns(20)
+            assert app.hub.statistics.commands == carried_out < 1000
+            assert link_of(peer)._reader.read() is not None, "there was more"
+
+    async def test_two_that_wait_at_the_end_of_a_full_turn(self):
+        async with application() as app:
+            handle = rooms(app)
+            inside, most, go_on = [0], [0], asyncio.Event()
+
+            @handle.authorize
+            async def slow(channel: Any) -> bool:
+                if channel.rest != "a":
+                    inside[0] += 1
+                    most[0] = max(most)
+                    most.append(inside[0])
+                    await go_on.wait()
+                    inside[0] -= 1
+                return True
+
+            peer = await member(app)
+            for number in range(4):
+                peer.send(
+                    *({"type": "ping"} for _ in range(MESSAGES_AT_ONCE - 1)),
+                    {"type": "join_room", "room_id": f"slow {number}"},
+                )
+            await turns(30)
+            assert inside == [1]
+            go_on.set()
+            await settle(app)
+            assert max(most) == 1
+            assert [m["room_id"] for m in peer.news() if m["type"] == "joined"] == [
+                f"slow {number}" for number in range(4)
+            ]
 
     async def test_a_connection_lost_during_a_flood(self):
         async with application() as app:
@@ -559,6 +605,17 @@ class TestControl:
             assert (peer.transport.lost, peer.transport.aborted) == (True, False)
             await assert_empty(app)
 
+    async def test_a_goodbye_behind_what_ends_it_is_not_heard_first(self):
+        frames = Frame(Opcode.BINARY, b"x"), Frame(Opcode.CLOSE, struct.pack("!H", 1000))
+        async with application() as app:
+            peer = await member_without_room(app)
+            peer.transport.arrive(b"".join(each.serialize(mask=True) for each in frames))
+            await turns()
+            assert peer.types() == ["error"]
+            assert peer.closed == (1003, "Binary frames are not supported")
+            assert app.hub.statistics.closes == {1003: 1}
+            await assert_empty(app)
+
 
 VIOLATIONS = {
     "not masked": (b"\x81\x02{}", 1002, "bad_request"),
@@ -718,6 +775,29 @@ class TestSlow:
             link_of(peer).resume_writing()
             await settle(app)
             assert not session_of(peer).slow
+
+    async def test_what_is_said_before_there_is_a_session_waits_where_the_answers_are_not_taken(self):
+        async with application() as app:
+            rooms(app)
+            peer = Peer(app, token=None, bound=1000).connect()
+            await turns()
+            peer.transport.stalled = True
+            for _ in range(100):
+                peer.send(*(lambda protocol: protocol.send_ping(b"x" * 100) for _ in range(20)))
+                await turns(3)
+                peer.end_turn()
+            assert len(peer.transport.waiting) < 10_000
+            assert not peer.transport.reading
+            peer.transport.take()
+            peer.send({"type": "auth", "token": "ada"})
+            for _ in range(100):
+                await turns(3)
+                peer.end_turn()
+            assert peer.admission is not None
+            await peer.admission
+            peer.end_turn()
+            assert peer.types() == ["welcome"]
+            assert len(peer.pongs) == 2000
 
     async def test_slow_for_a_while_before_it_is_a_session(self):
         async with application() as app:
@@ -882,6 +962,23 @@ class TestLost:
             assert peer.admission is not None
             await peer.admission
             await assert_empty(app)
+
+    async def test_while_it_signs_in_anew(self):
+        entered, go_on = asyncio.Event(), asyncio.Event()
+
+        async def authenticate(token: str) -> Identity:
+            entered.set()
+            await go_on.wait()
+            return Identity(UserId(token))
+
+        async with application(authenticate=authenticate, allow_anonymous=True) as app:
+            peer = await Peer(app, token=None).connect().admitted("welcome")
+            peer.send({"type": "auth", "token": "ada"})
+            await entered.wait()
+            peer.transport.lose()
+            go_on.set()
+            await assert_empty(app)
+            assert await app.hub.online({"ada"}) == set()
 
     async def test_in_the_middle_of_a_command(self):
         async with application() as app:
@@ -1088,6 +1185,45 @@ class TestPulse:
                 peer.transport.take(20)
                 peer.say("kept")
             assert session_of(peer).slow
+
+    async def test_one_that_takes_a_little_and_cannot_answer_yet_is_not_silent(self):
+        async with application() as app:
+            rooms(app)
+            peer = await member(app, bound=100)
+            peer.transport.stalled = True
+            peer.say("x" * 400)
+            await turns()
+            for _ in range(5):
+                assert link_of(peer).pulse() is Pulse.WELL
+                peer.end_turn()
+                peer.transport.take(20)
+            peer.transport.take()
+            await settle(app)
+            assert link_of(peer).pulse() is Pulse.WELL, "it has only just been asked"
+            assert link_of(peer).pulse() is Pulse.SILENT
+
+    async def test_one_that_is_read_from_again_is_not_silent(self):
+        async with application() as app:
+            handle = rooms(app)
+            inside, go_on = asyncio.Event(), asyncio.Event()
+
+            @handle.authorize
+            async def slow(channel: Any) -> bool:
+                if channel.rest == "slow":
+                    inside.set()
+                    await go_on.wait()
+                return True
+
+            peer = await member(app)
+            peer.send({"type": "join_room", "room_id": "slow"})
+            await inside.wait()
+            peer.send({"type": "ping"})
+            assert link_of(peer).pulse() is Pulse.WELL
+            go_on.set()
+            await settle(app)
+            assert peer.transport.reading
+            assert link_of(peer).pulse() is Pulse.WELL
+            assert link_of(peer).pulse() is Pulse.SILENT
 
     async def test_stuck_again_after_it_had_caught_up(self):
         async with application() as app:

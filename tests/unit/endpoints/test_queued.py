@@ -186,6 +186,11 @@ class TestClosing:
         await outlet.drain(5)
         assert peer.took[0]["reason"] == "ü" * 61
 
+    async def test_a_reason_that_is_no_text_is_no_obstacle(self, outlet, peer):
+        outlet.close(4003, "half a pair: \ud800")
+        await outlet.drain(5)
+        assert peer.took[0]["reason"] == "half a pair: ?"
+
     async def test_while_a_send_hangs_nothing_follows_until_the_abort(self, outlet, peer, listener, writers):
         peer.open.clear()
         outlet.write(frame("hangs"))

@@ -109,7 +109,7 @@ async def test_a_request_is_the_applications_whatever_its_path():
         "headers": [],
     }
     await application.app(scope, receive, send)
-    assert sent[0]["status"] == 404
+    assert sent[0]["status"] == 426
     assert application.seen == ["http /ws"]
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 import pytest
-from stage import Stage, quiet, room, types
+from stage import Stage, quiet, room, turns, types
 
 from hubbub.exceptions import ConfigurationError
 from hubbub.hub.identity import Identity
@@ -51,6 +51,28 @@ async def test_closing_a_slow_session_lets_its_reader_go_on():
         await stage.say(ROOM, "x" * 200)
         assert (ada.session.closed, ada.outlet.proceeded) == (True, 1)
         assert stage.node.turn._overflown == []
+
+
+async def test_a_store_that_waits_has_a_task_around_it_at_the_end_of_a_session_too(monkeypatch):
+    async with Stage(room(presence=True)) as stage:
+        ada = await stage.enter("ada")
+        await ada.join("a")
+        tasks = []
+        leave = stage.presence.leave
+
+        async def leaving(lease):
+            async with asyncio.timeout(5):
+                tasks.append(asyncio.current_task())
+                return await leave(lease)
+
+        monkeypatch.setattr(stage.presence, "leave", leaving)
+        monkeypatch.setattr(stage.node, "_immediate", False)
+        asyncio.get_running_loop().call_soon(lambda: stage.node.end(ada.session, clean=True))
+        await turns(3)
+        await stage.settle()
+        assert len(tasks) == 2
+        assert None not in tasks
+        assert await stage.node.attendance.online(["ada"]) == set()
 
 
 async def test_its_own_task_turns_the_wheel():

@@ -172,6 +172,22 @@ def test_who_is_closed_may_make_another_one_fall_behind():
     assert log == ["ada", "bob"]
 
 
+def test_one_that_cannot_be_closed_deafens_nobody(caplog: pytest.LogCaptureFixture):
+    scheduled: list[Callable[[], None]] = []
+    log: list[str] = []
+
+    def overflow(session: Any) -> None:
+        raise RuntimeError(f"{session} cannot be closed")
+
+    turn = Turn(scheduled.append, lambda *_: None, FakeClock(), overflow, Statistics())
+    turn.overflown("ada")  # type: ignore[arg-type]
+    scheduled.pop()()
+    turn.put_off(Part(log, "feed"))
+    scheduled.pop()()
+    assert log == ["feed"]
+    assert "ada cannot be closed" in caplog.text
+
+
 def test_outlets_can_be_flushed_before_the_end_and_are_not_flushed_twice():
     scene = Scene()
     scene.turn.put_off(scene.feed("feed"))
