@@ -317,7 +317,7 @@ async def test_a_client_that_does_not_read_holds_the_application_up(own):
 
 
 async def test_frames_that_come_with_the_handshake_or_before_it_is_answered(own):
-    """uvicorn drops what comes in one piece with the head; what comes behind it is not lost."""
+    """Without `BoundedHTTP` uvicorn drops what comes in one piece with the head; what comes behind it is not lost."""
     async with raw(own.port, "/own/echo") as socket:
         await socket.send(frame(Opcode.TEXT, b"a") + frame(Opcode.TEXT, b"b"))
         assert [(await socket.receive()).payload for _ in range(2)] == [b"a", b"b"]

@@ -145,6 +145,39 @@ async def test_a_flood_of_pongs_and_empty_fragments_delays_nobody(server):
         assert (await mallory.expect_close()).close_code == 1009
 
 
+@pytest.mark.parametrize("headers", [None, bearer("mallory")], ids=["before it says who it is", "a user"])
+async def test_a_flood_is_taken_only_as_fast_as_it_is_carried_out(server, headers):
+    room = fresh("room")
+    flood = frame(Opcode.PONG) * 50_000
+    async with bystander(server, room), raw(server.port, "/ws", headers=headers) as mallory:
+        before = server.memory()
+        for _ in range(40):
+            await mallory.send(flood)
+        assert server.memory() - before < len(flood) * 40 / 1024 / 2, "KiB more than before"
+
+
+async def test_frames_in_one_segment_with_the_handshake_are_carried_out(server):
+    mallory = await RawSocket.connect(server.port)
+    try:
+        await mallory.send(handshake(server, **bearer(fresh("eager"))) + text({"type": "ping"}) * 10)
+        assert (await mallory.answer()).status == 101
+        await mallory.expect("welcome")
+        for _ in range(10):
+            await mallory.expect("pong")
+    finally:
+        mallory.close()
+
+
+async def test_more_than_is_kept_before_a_handshake_is_answered_is_refused(server):
+    mallory = await RawSocket.connect(server.port)
+    try:
+        early = text({"type": "ping", "ref": "x" * 100}) * 1000
+        await mallory.send(handshake(server, **bearer(fresh("eager"))) + early)
+        assert (await mallory.answer()).status == 400
+    finally:
+        mallory.close()
+
+
 def deflate(plain: bytes) -> bytes:
     """Compress a message (RFC 7692 section 7.2.1)."""
     deflater = zlib.compressobj(wbits=-12)
