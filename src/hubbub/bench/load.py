@@ -158,7 +158,7 @@ def keep_rate(
     own, received = time.process_time(), crowd.bytes_received
     start = time.monotonic()
     while (now := time.monotonic() - start) < seconds:
-        most = flight.sent if flight.is_held_up else flight.sent + flight.burst
+        most = flight.most(flight.sent)
         while flight.sent < now * rate and flight.sent < most:
             awaited[flight.publish()] = readers
         crowd.turn(0.001)
@@ -194,10 +194,10 @@ class _Flight:
         longest = max(sum(map(len, publisher.template)) for publisher in publishers)
         self.burst = max(1, min(BURST, BURST_BYTES // longest))
 
-    @property
-    def is_held_up(self) -> bool:
-        """Whether the server leaves so much untaken that the client should not hold more."""
-        return sum(len(member.unsent) for member in self._crowd.unsent) >= BURST_BYTES
+    def most(self, sent: int) -> int:
+        """Return how many may be sent before the next turn: none more while the client holds much untaken."""
+        held = sum(len(member.unsent) for member in self._crowd.unsent)
+        return sent if held >= BURST_BYTES else sent + self.burst
 
     @property
     def refused(self) -> int:
@@ -225,12 +225,13 @@ class _Flight:
             if crowd.refused != refused:
                 refused, taken, held_until = crowd.refused, self.taken, now + BREATH
             elif now >= held_until:
-                due = window + (crowd.deliveries - before) // readers - taken
-                if due > 0 and not (unsent and self.is_held_up):
-                    due = min(due, burst)
-                    for _ in range(due):
+                most = window + (crowd.deliveries - before) // readers
+                if taken < most:
+                    if unsent or most - taken > burst:
+                        most = min(most, self.most(taken))
+                    while taken < most:
                         self.publish()
-                    taken += due
+                        taken += 1
             turn(0.02)
 
     def drain(self, seconds: float) -> None:
