@@ -46,7 +46,28 @@ async def test_limits_that_hold_the_load_back_are_named(tmp_path):
         report = await bench(tmp_path, server.url, "--members", "2", "--seconds", "0.5")
         assert report["refused"] > 0
         assert report["deliveries"] == 2 * report["publications"]
-        assert any("HUBBUB_MESSAGE_RATE" in note for note in report["notes"])
+        assert any("HUBBUB_MESSAGE_RATE" in note and "--members" in note for note in report["notes"])
+
+
+@pytest.mark.parametrize("arguments", [("--rate", "1e9"), ("--in-flight", "1000000")])
+async def test_a_flood_is_told_why_it_was_closed(tmp_path, arguments):
+    async with operated(tmp_path) as server:
+        code, output, errors = await hubbub(
+            tmp_path, "bench", server.url, "--members", "2", "--seconds", "1", *arguments
+        )
+        assert (code, output) == (1, "")
+        assert errors.startswith("hubbub: ")
+        assert "HUBBUB_MESSAGE_RATE" in errors
+        assert "Traceback" not in errors
+
+
+async def test_a_message_that_is_too_big_is_told(tmp_path):
+    async with operated(tmp_path) as server:
+        code, output, errors = await hubbub(
+            tmp_path, "bench", server.url, "--members", "2", "--size", str(1 << 24)
+        )
+        assert (code, output) == (1, "")
+        assert "HUBBUB_MAX_MESSAGE_BYTES" in errors
 
 
 async def test_for_people(tmp_path):

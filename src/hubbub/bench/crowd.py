@@ -31,6 +31,9 @@ BUFFER = 1 << 18
 EVENTS = 128
 """Read before it is seen whether another publication is due: with many more they would leave in lumps."""
 
+GOODBYE = 2.0
+"""Seconds at most in which the words are looked for with which the server closed a publisher."""
+
 PINGED = FINAL | PING
 HEARTBEATS = 20
 """Bytes a member: more than pings amount to in a second or two, less than one announcement."""
@@ -44,6 +47,9 @@ class Crowd:
         host: and on which address.
         wire: how it is spoken to.
         deflate: whether compression is negotiated; members that are not timed then count frames.
+
+    Raises:
+        LoadError: the host has no address.
     """
 
     def __init__(
@@ -59,9 +65,12 @@ class Crowd:
         self.wire = wire
         self._host, self._port = host, port
         self._deflate = deflate
-        self._dialer = Dialer(host, port)
+        try:
+            self._dialer = Dialer(host, port)
+        except (OSError, UnicodeError) as error:  # the second from names that cannot be written in IDNA
+            raise self._unreachable(error) from error
         self._stalled: list[Member] = []
-        self._unsent: set[Member] = set()
+        self.unsent: set[Member] = set()
         self._again: set[int] = set()
         self._epoll = select.epoll()
         self._buffer = bytearray(BUFFER + 1)
@@ -114,15 +123,17 @@ class Crowd:
     def _dial(self, seat: Seat, small_buffers: bool) -> Member:
         try:
             sock = self._dialer.connect(small_buffers=small_buffers)
+            member = self.members[sock.fileno()] = Member(sock, seat)
+            sock.sendall(self.wire.handshake(self._host, self._port, seat, self._deflate))
         except OSError as error:
-            raise LoadError(
-                f"Nobody can connect to {self._host}:{self._port}: {error.strerror or error}."
-            ) from error
-        member = self.members[sock.fileno()] = Member(sock, seat)
-        sock.sendall(self.wire.handshake(self._host, self._port, seat, self._deflate))
+            raise self._unreachable(error) from error
         sock.setblocking(False)
         self._epoll.register(sock, READABLE | select.EPOLLRDHUP | select.EPOLLET)
         return member
+
+    def _unreachable(self, error: OSError | UnicodeError) -> LoadError:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return LoadError(f"Nobody can connect to {self._host}:{self._port}: {why}.")
 
     def settle(self, quiet: float = 1.5, at_most: float = 60.0) -> None:
         """Read until the announcements of the joins are over: `quiet` seconds with nothing but heartbeats.
@@ -154,7 +165,7 @@ class Crowd:
         """Send one message, and return the clock's value in its mark.
 
         Raises:
-            LoadError: the publisher is not connected any more.
+            LoadError: the publisher is not connected any more; the message says what the server said.
         """
         before, after = publisher.template
         stamp = time.monotonic_ns()
@@ -162,16 +173,22 @@ class Crowd:
         try:
             publisher.send(b"%b%016x%b" % (before, stamp, after))
         except OSError as error:
-            raise LoadError(
-                f"The server closed the connection of a member that publishes: {self.losses}."
-            ) from error
+            self._read_to_the_end(publisher)
+            why = self.losses if self.lost else error.strerror
+            raise LoadError(f"The server closed the connection of a member that publishes: {why}.") from error
         if publisher.unsent:
-            self._unsent.add(publisher)
+            self.unsent.add(publisher)
         return stamp
+
+    def _read_to_the_end(self, member: Member) -> None:
+        """Read what waits, until it is known why the server closed this member."""
+        deadline = time.monotonic() + GOODBYE
+        while member in self.members.values() and time.monotonic() < deadline and self.turn(0):
+            pass
 
     def turn(self, timeout: float) -> bool:
         """Read once from the members that have something; return whether any had."""
-        if self._unsent:
+        if self.unsent:
             self._flush()
         again = self._again
         ready = self._epoll.poll(0 if again else timeout, EVENTS)
@@ -249,12 +266,16 @@ class Crowd:
                 member.send(counted.answer)
         for refusal in counted.refusals:
             self.refused += 1
+            member.heard = refusal  # why it ends, should it end without a Close frame
             self.refusals[explain(refusal)] += 1
         member.closed = counted.closed or member.closed
         if not (member.rest or counted.rest or counted.answer or counted.refusals or counted.closed):
             self._same, self._same_marks = data, counted.marks
         member.rest = counted.rest
         member.careful = bool(counted.rest) or bool(self.wire.answers)
+        if member.closed:
+            # Nothing follows a Close frame (RFC 6455 section 5.5.1), and a server may read on for long to reach ours.
+            self._lose(member)
         return counted.marks
 
     def _greet(self, member: Member, data: bytes) -> None:
@@ -283,24 +304,29 @@ class Crowd:
             if member.heard.count(step.heard) < times:
                 return
             if step.say is not None:
-                member.send(step.say(member.seat))
+                with contextlib.suppress(OSError):  # it closed; the next read says so
+                    member.send(step.say(member.seat))
             member.step += 1
         member.joined = True
         member.careful = bool(member.rest) or bool(self.wire.answers)
         member.heard = b""
 
     def _flush(self) -> None:
-        for member in list(self._unsent):
-            member.flush()
+        for member in list(self.unsent):
+            try:
+                member.flush()
+            except OSError:  # it closed; the next read says so
+                member.unsent.clear()
             if not member.unsent:
-                self._unsent.discard(member)
+                self.unsent.discard(member)
 
     def _lose(self, member: Member) -> None:
         self._epoll.unregister(member.socket)
         del self.members[member.socket.fileno()]
         member.socket.close()
-        self._unsent.discard(member)
-        self.lost[explain(member.heard, member.closed)] += 1
+        self.unsent.discard(member)
+        heard = b"" if member.joined and member.closed else member.heard
+        self.lost[explain(heard, member.closed)] += 1
 
     def stall(self, members: Iterable[Member]) -> None:
         """Stop reading from these, for good: their sockets stay open and fill."""

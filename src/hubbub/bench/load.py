@@ -17,6 +17,12 @@ TIMED = 20
 BREATH = 0.05
 """Seconds without a publication after the server has refused one for its rate."""
 
+BURST = 1024
+"""Publications between two turns of the crowd: what comes meanwhile is read late, and so is that the server closed."""
+
+BURST_BYTES = 1 << 24
+"""The same for long messages, which the client holds where the server does not take them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -138,7 +144,11 @@ def keep_rate(
 ) -> Load:
     """Publish `rate` messages a second in all, then wait until nothing has come for `drain` seconds.
 
-    Every delivery is timed; one that never comes counts with its age when the wait is over.
+    Every delivery is timed; one that never comes counts with its age when the wait is over. Nothing is published while
+    the server does not take what was: then fewer than `rate` are.
+
+    Raises:
+        LoadError: a member that publishes was closed.
     """
     flight = _Flight(crowd, publishers, readers, padding)
     crowd.time(crowd.members.values())
@@ -148,7 +158,8 @@ def keep_rate(
     own, received = time.process_time(), crowd.bytes_received
     start = time.monotonic()
     while (now := time.monotonic() - start) < seconds:
-        while flight.sent < now * rate:
+        most = flight.most(flight.sent)
+        while flight.sent < now * rate and flight.sent < most:
             awaited[flight.publish()] = readers
         crowd.turn(0.001)
     flight.drain(drain)
@@ -180,6 +191,13 @@ class _Flight:
         self._before = crowd.deliveries
         self._refused_before = crowd.refused
         self.sent = 0
+        longest = max(sum(map(len, publisher.template)) for publisher in publishers)
+        self.burst = max(1, min(BURST, BURST_BYTES // longest))
+
+    def most(self, sent: int) -> int:
+        """Return how many may be sent before the next turn: none more while the client holds much untaken."""
+        held = sum(len(member.unsent) for member in self._crowd.unsent)
+        return sent if held >= BURST_BYTES else sent + self.burst
 
     @property
     def refused(self) -> int:
@@ -199,17 +217,21 @@ class _Flight:
 
     def keep(self, window: int, end: float) -> None:
         # Next to nothing is done for a turn: where the client keeps up there is one for each delivery or two.
-        crowd, readers, before = self._crowd, self._readers, self._before
-        turn, monotonic = crowd.turn, time.monotonic
+        crowd, readers, before, burst = self._crowd, self._readers, self._before, self.burst
+        turn, monotonic, unsent = crowd.turn, time.monotonic, crowd.unsent
         refused, taken = crowd.refused, self.taken
         held_until = 0.0
         while (now := monotonic()) < end and not crowd.lost:
             if crowd.refused != refused:
                 refused, taken, held_until = crowd.refused, self.taken, now + BREATH
             elif now >= held_until:
-                while taken - (crowd.deliveries - before) // readers < window:
-                    self.publish()
-                    taken += 1
+                most = window + (crowd.deliveries - before) // readers
+                if taken < most:
+                    if unsent or most - taken > burst:
+                        most = min(most, self.most(taken))
+                    while taken < most:
+                        self.publish()
+                        taken += 1
             turn(0.02)
 
     def drain(self, seconds: float) -> None:

@@ -10,7 +10,11 @@ USER_FULL = (
     f"one user may not have so many connections; lift HUBBUB_MAX_CONNECTIONS_PER_USER ({NO_LIMIT}), "
     "or give --secret instead of --token so that every member is a user of its own"
 )
-TOO_FAST = f"messages come faster than the server takes them; lift HUBBUB_MESSAGE_RATE ({NO_LIMIT})"
+TOO_FAST = (
+    f"messages come faster than the server takes them from one member; lift HUBBUB_MESSAGE_RATE ({NO_LIMIT}), "
+    "or ask for more --members or a lower --rate"
+)
+TOO_BIG = f"lift HUBBUB_MAX_MESSAGE_BYTES ({NO_LIMIT}), or ask for a smaller --size"
 NOT_ACCEPTED = (
     "the token is not accepted; set HUBBUB_DATA_DIR to the server's folder, "
     "or give --secret with its HUBBUB_SECRET_KEY or --token with a token for it"
@@ -29,7 +33,9 @@ def explain(heard: bytes, closed: tuple[int, str] | None = None) -> str:
         if code == 1008 and error.get("code") == "limit_exceeded":
             return USER_FULL
         if code == 1008 and reason == "Too many messages":
-            return TOO_FAST
+            return f"closed with {code} {reason}: {TOO_FAST}"
+        if code == 1009:
+            return f"closed with {code} {reason}: {TOO_BIG}"
         if code in BY_CLOSE and (code != 1013 or reason == "Server full"):
             return BY_CLOSE[code]
     if error.get("code") in BY_CODE:

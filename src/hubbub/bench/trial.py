@@ -16,6 +16,9 @@ from hubbub.bench.wires import Seat
 FILES_BESIDE = 64
 """Open files of this process that are not members."""
 
+KEPT = 0.95
+"""Of a rate: with less it is said that it was not kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -117,7 +120,9 @@ def run(plan: Plan) -> Trial:
             load = keep_rate(
                 crowd, publishers, plan.members, plan.rate, plan.seconds, padding=padding, server_cpu=read_cpu
             )
-        notes = [f"{refusal} ({count} times)" for refusal, count in crowd.refusals.items()]
+        notes = [f"{refusal} ({count:,} times)" for refusal, count in crowd.refusals.items()]
+        notes += [f"{loss} (members closed: {count:,})" for loss, count in crowd.lost.items()]
+        notes += _rate_not_kept(plan, load)
     return Trial(
         connections=connections,
         handshakes_per_second=connections / seconds,
@@ -126,6 +131,13 @@ def run(plan: Plan) -> Trial:
         load=load,
         notes=notes,
     )
+
+
+def _rate_not_kept(plan: Plan, load: Load) -> list[str]:
+    sent = load.published + load.refused
+    if plan.rate is None or sent >= KEPT * int(plan.rate * plan.seconds):
+        return []
+    return [f"the rate was not kept: {sent / plan.seconds:,.0f} a second were sent, not {plan.rate:,.0f}"]
 
 
 def _cpu(server: Process | None) -> float:

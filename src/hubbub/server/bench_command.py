@@ -1,5 +1,6 @@
 """`hubbub bench`: load a running server, and say what came of it."""
 
+import math
 import signal
 from collections.abc import Callable
 from typing import Annotated
@@ -15,8 +16,24 @@ from hubbub.server.settings import load_settings
 from hubbub.server.signing_keys import signing_keys
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8000"
-LIFETIME = 86_400.0
+PATHS = frozenset({"", "/", "/ws"})
+DAY = 86_400.0
+LIFETIME = 2 * DAY
+MAX_SIZE = 1 << 24
+"""What a server takes at all is less; the client would hold every byte of more."""
+
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def finite(value: float | None) -> float | None:
+    """Return an option's number.
+
+    Raises:
+        typer.BadParameter: it is infinite: a bound would have to be some number.
+    """
+    if value is None or math.isfinite(value):
+        return value
+    raise typer.BadParameter(f"{value} is no finite number.")
 
 
 def bench(
@@ -33,10 +50,13 @@ def bench(
         int, typer.Option(min=1, help="Publications on the way at any time, in each room.")
     ] = 4,
     rate: Annotated[
-        float | None, typer.Option(min=0.1, help="So many publications a second in all instead.")
+        float | None,
+        typer.Option(min=0.1, callback=finite, help="So many publications a second in all instead."),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long it is measured.")] = 5.0,
-    size: Annotated[int, typer.Option("--size", "--padding", min=0, help="Bytes added to each message.")] = 0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=DAY, help="How long it is measured.")] = 5.0,
+    size: Annotated[
+        int, typer.Option("--size", "--padding", min=0, max=MAX_SIZE, help="Bytes added to each message.")
+    ] = 0,
     token: Annotated[str, typer.Option(help="One access token for all members.")] = "",
     secret: Annotated[
         str,
@@ -85,7 +105,7 @@ def address(url: str) -> tuple[str, int]:
     """Return host and port of a server's address.
 
     Raises:
-        typer.BadParameter: it is none, or leads through TLS.
+        typer.BadParameter: it is none, has a path, or leads through TLS.
     """
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme in {"https", "wss"}:
@@ -98,6 +118,10 @@ def address(url: str) -> tuple[str, int]:
         raise typer.BadParameter(f"{url}: {error}") from None
     if parts.scheme not in {"http", "ws"} or not host:
         raise typer.BadParameter(f"{url!r} is no address such as {DEFAULT_ADDRESS}.")
+    if parts.path not in PATHS or parts.query or parts.fragment:
+        raise typer.BadParameter(
+            f"{url}: only a server at the root of its address can be loaded, such as {DEFAULT_ADDRESS}: leave out the path."
+        )
     return host, port or 80
 
 
@@ -111,6 +135,7 @@ def as_figures(trial: Trial) -> dict[str, object]:
         "kib_per_connection": trial.kib_per_connection,
         "publications": load.published,
         "deliveries": load.received,
+        "deliveries_measured": load.deliveries,
         "missing": load.missing,
         "refused": load.refused,
         "seconds": load.seconds,
@@ -127,14 +152,16 @@ def lines(trial: Trial) -> list[str]:
     load, latency = trial.load, trial.load.latency
     unknown = "not known: too little to tell, or a process that cannot be read from here"
     lost = f", {load.missing:,} never came" if load.missing else ""
+    extent = " with warm-up and the end" if load.received > load.deliveries else ""
     told = {
         "connections": f"{trial.connections:,}",
         "handshakes": f"{trial.handshakes_per_second:,.0f} a second"
         + _when(trial.handshakes_per_cpu_second, "; {:,.0f} a second of server CPU"),
         "memory": _when(trial.kib_per_connection, "{:.1f} KiB a connection") or unknown,
-        "publications": f"{load.published:,}" + (f", {load.refused:,} more refused" if load.refused else ""),
-        "deliveries": f"{load.received:,}{lost}",
-        "speed": f"{load.per_second:,.0f} deliveries a second",
+        "publications": f"{load.published:,}{extent}"
+        + (f", {load.refused:,} more refused" if load.refused else ""),
+        "deliveries": f"{load.received:,}{extent}{lost}",
+        "speed": f"{load.per_second:,.0f} deliveries a second: {load.deliveries:,} in the {load.seconds:.1f} s measured",
         "by server CPU": _when(load.per_cpu_second, "{:,.0f} deliveries a second of it") or unknown,
         "latency": "nothing was timed"
         if latency is None

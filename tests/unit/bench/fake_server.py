@@ -16,14 +16,26 @@ def server_text(payload: bytes) -> bytes:
 
 
 class Room:
-    """One room: everybody gets what anybody says, `answer` says otherwise."""
+    """One room: everybody gets what anybody says, `answer` says otherwise.
+
+    Who publishes gets an `error` instead, or a `goodbye` and the end. A `deaf` room reads nothing after the join.
+    """
 
     def __init__(
-        self, answer: bytes = ACCEPTED, greeting: bytes = b'{"type":"welcome"}', error: bytes = b""
+        self,
+        answer: bytes = ACCEPTED,
+        greeting: bytes = b'{"type":"welcome"}',
+        error: bytes = b"",
+        goodbye: bytes = b"",
+        *,
+        deaf: bool = False,
     ) -> None:
         self.answer = answer
         self.greeting = greeting
         self.error = error
+        self.goodbye = goodbye
+        self.deaf = deaf
+        self.over = threading.Event()
         self.clients: list[socket.socket] = []
         self.lock = threading.Lock()
 
@@ -47,7 +59,12 @@ class Room:
             data = b""
             while chunk := client.recv(65536):
                 data += chunk
+                if self.goodbye and b"join_room" not in data:
+                    client.sendall(self.goodbye)
+                    return
                 data = self._carry_out(client, data)
+                if self.deaf:
+                    self.over.wait()
 
     def _carry_out(self, client: socket.socket, data: bytes) -> bytes:
         while len(data) >= 6:
@@ -76,4 +93,5 @@ def serving(room: Room) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
         threading.Thread(target=room.serve, args=[listener], daemon=True).start()
         yield listener.getsockname()[1]
+        room.over.set()
         listener.shutdown(socket.SHUT_RDWR)

@@ -1,16 +1,23 @@
 """A crowd against a server of a few lines."""
 
+import socket
 import threading
 import time
+from typing import NoReturn
 
 import pytest
 from fake_server import Room, server_text, serving
 
-from hubbub.bench import Crowd, Seat
+from hubbub.bench import Crowd, Member, Seat
 from hubbub.bench.counting import Stopwatch
 from hubbub.bench.errors import LoadError
 
 SEATS = [Seat(f"u{number}", ["r"]) for number in range(5)]
+
+
+def flood(crowd: Crowd, publisher: Member) -> NoReturn:
+    while True:
+        crowd.publish(publisher)
 
 
 def test_a_refused_handshake_is_told():
@@ -34,6 +41,57 @@ def test_a_server_without_compression_is_told():
 def test_nobody_listens():
     with Crowd(1) as crowd, pytest.raises(LoadError, match="Nobody can connect"):
         crowd.join(SEATS)
+
+
+def test_a_host_without_an_address_is_named():
+    with pytest.raises(LoadError, match=r"Nobody can connect to nonexistent\.invalid:80: \w"):
+        Crowd(80, "nonexistent.invalid")
+    with pytest.raises(LoadError, match=r"Nobody can connect to a{70}\.example"):
+        Crowd(80, "a" * 70 + ".example")
+
+
+@pytest.mark.parametrize(
+    ("room", "says"),
+    [
+        (
+            Room(goodbye=b"\x88\x13\x03\xf0Too many messages"),
+            "closed with 1008 Too many messages: .*HUBBUB_MESSAGE_RATE",
+        ),
+        (Room(goodbye=server_text(b'{"type":"error","code":"rate_limited"}')), "HUBBUB_MESSAGE_RATE"),
+    ],
+)
+def test_what_the_server_said_to_a_publisher_that_it_closed(room, says):
+    with serving(room) as port, Crowd(port) as crowd:
+        (publisher,) = crowd.join(SEATS[:1])
+        crowd.prepare([publisher])
+        with pytest.raises(LoadError, match=says):
+            flood(crowd, publisher)
+
+
+def test_a_member_is_lost_with_its_close_frame_though_the_server_keeps_the_connection():
+    room = Room()
+    with serving(room) as port, Crowd(port) as crowd:
+        (publisher,) = crowd.join(SEATS[:1])
+        crowd.prepare([publisher])
+        room.clients[0].sendall(server_text(b'{"content":"T=00000000000000ff"}') + b"\x88\x06\x0f\xa8slow")
+        while not crowd.lost and crowd.turn(5.0):
+            pass
+        assert (crowd.deliveries, list(crowd.lost)) == (1, ["closed with 4008 slow"])
+        with pytest.raises(LoadError, match="closed with 4008 slow"):
+            crowd.publish(publisher)
+
+
+def test_what_is_left_to_send_to_a_closed_connection_is_dropped():
+    with serving(Room(deaf=True)) as port, Crowd(port) as crowd:
+        (publisher,) = crowd.join(SEATS[:1])
+        crowd.prepare([publisher], "x" * 100_000)
+        while publisher not in crowd.unsent:
+            crowd.publish(publisher)
+        publisher.socket.shutdown(
+            socket.SHUT_WR
+        )  # what is sent from now on fails, as after the server's reset
+        crowd.turn(0)
+        assert crowd.unsent == set()
 
 
 def test_a_stalled_member_is_seen_to_be_cut_off():

@@ -18,7 +18,17 @@ from hubbub.bench.refusals import explain, handshake_refused
             (1008, "Too many connections"),
             "HUBBUB_MAX_CONNECTIONS_PER_USER",
         ),
-        (b"", (1008, "Too many messages"), "HUBBUB_MESSAGE_RATE"),
+        (b"", (1008, "Too many messages"), "closed with 1008 Too many messages: "),
+        (
+            b"",
+            (1008, "Too many messages"),
+            "lift HUBBUB_MESSAGE_RATE (0 means no limit), or ask for more --members",
+        ),
+        (
+            b"",
+            (1009, "Message is too big"),
+            "closed with 1009 Message is too big: lift HUBBUB_MAX_MESSAGE_BYTES",
+        ),
         (b'{"type":"error","code":"rate_limited"}', None, "HUBBUB_MESSAGE_RATE"),
         (b'{"type":"error","code":"unauthorized"}', (4001, "Invalid token"), "HUBBUB_DATA_DIR"),
         (b'x{"type":"error","code":"forbidden","message":"Not here."}y', None, "Not here."),

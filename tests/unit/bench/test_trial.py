@@ -16,6 +16,14 @@ def test_the_figures_agree():
     assert (trial.handshakes_per_cpu_second, trial.kib_per_connection) == (None, None)
 
 
+def test_a_rate_that_was_not_kept_is_told():
+    with serving(Room(deaf=True)) as port:
+        trial = run(Plan(port, token=str, members=2, seconds=0.1, quiet=0.05, rate=1e9, padding=1_000_000))
+    (note,) = trial.notes
+    assert note.startswith("the rate was not kept: ")
+    assert note.endswith(" a second were sent, not 1,000,000,000")
+
+
 def test_more_connections_than_files_are_refused_in_words():
     with pytest.raises(LoadError, match="ulimit -n"):
         _lift_file_limit(2**31)

@@ -33,6 +33,7 @@ TRIAL = Trial(10, 200.0, 400.0, 3.25, LOAD, ["a note"])
         ("hub.example:9000", ("hub.example", 9000)),
         ("http://[::1]:8000", ("::1", 8000)),
         ("http://hub.example", ("hub.example", 80)),
+        ("http://hub.example/", ("hub.example", 80)),
     ],
 )
 def test_addresses(url, found):
@@ -47,8 +48,15 @@ def test_what_is_no_address(url):
         address(url)
 
 
+@pytest.mark.parametrize("url", ["http://x:8000/foo", "x/ws/", "http://x/?a=b", "http://x/#a"])
+def test_an_address_with_a_path(url):
+    with pytest.raises(typer.BadParameter, match="leave out the path"):
+        address(url)
+
+
 def test_for_machines():
     figures = as_figures(TRIAL)
+    assert (figures["deliveries"], figures["deliveries_measured"]) == (95, 80)
     assert figures["deliveries_per_second"] == 40
     assert figures["deliveries_per_server_cpu_second"] == 160
     assert figures["latency_ms"] == {
@@ -65,7 +73,9 @@ def test_for_people():
     text = "\n".join(lines(TRIAL))
     for words in (
         "160 deliveries a second of it",
-        "5 never came",
+        "10 with warm-up and the end",
+        "95 with warm-up and the end, 5 never came",
+        "40 deliveries a second: 80 in the 2.0 s measured",
         "3 more refused",
         "3.2 KiB",
         "may have waited",
@@ -84,7 +94,18 @@ def test_what_is_not_known_is_said():
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(("--pid", "4194305"), "no such process"), (("https://x",), "TLS"), (("--members", "0"), "--members")],
+    [
+        (("--pid", "4194305"), "no such process"),
+        (("https://x",), "TLS"),
+        (("http://127.0.0.1:1/foo",), "path"),
+        (("--members", "0"), "--members"),
+        (("--rate", "inf"), "no finite"),
+        (("--rate", "nan"), "--rate"),
+        (("--seconds", "inf"), "--seconds"),
+        (("--seconds", "nan"), "--seconds"),
+        (("--seconds", "86401"), "--seconds"),
+        (("--size", "16777217"), "--size"),
+    ],
 )
 def test_bad_options(arguments, says):
     result = CliRunner().invoke(app, ["bench", *arguments])
@@ -96,3 +117,10 @@ def test_the_process_may_run_where_it_could_before(folder):
     before = os.sched_getaffinity(0)
     assert CliRunner().invoke(app, ["bench", "http://127.0.0.1:1", "--members", "1"]).exit_code == 1
     assert os.sched_getaffinity(0) == before
+
+
+def test_a_host_that_nobody_knows_is_one_line(folder):
+    result = CliRunner().invoke(app, ["bench", "http://nonexistent.invalid", "--members", "1"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("hubbub: Nobody can connect to nonexistent.invalid:80: ")
