@@ -475,6 +475,22 @@ async def test_a_live_identity_is_renewed_before_it_ends(play):
     assert got == [0, [second], 1]
 
 
+async def test_a_fresh_token_that_no_header_can_carry_is_not_sent(play):
+    got = await play(
+        """
+        await s.start({ heartbeat: 10_000 });
+        token = "\\ud83d";
+        await s.clock.advance(700_000);
+        const sent = s.socket.of("auth").length;
+        await s.socket.drop(4002, "Token expired");
+        return [sent, s.client.state.name, s.client.state.error.code];
+        """,
+        "{token: (() => { window.token = argument; return () => token; })()}",
+        argument=jwt(exp=1600, iat=1000, sub="ada"),
+    )
+    assert got == [0, "closed", "unauthorized"]
+
+
 async def test_a_token_that_is_still_the_same_renews_nothing(play):
     got = await play(
         """
@@ -853,6 +869,129 @@ async def test_a_frame_that_the_server_would_close_for_is_not_sent(play):
         """
     )
     assert got == ["too_large", 0]
+
+
+HALVES = {
+    "a high one": '"\\u{1F600}".slice(0, 1)',
+    "a low one": '"\\u{1F600}".slice(1)',
+    "at the end": '"hi \\ud83d"',
+    "two high ones": '"\\ud83d\\ud83d"',
+    "the wrong way round": '"\\ude00\\ud83d"',
+    "behind a backslash": r'"\\" + "\ud83d"',
+    "behind two backslashes": r'"\\\\" + "\ud83d"',
+    "behind its own spelling": r'"\\ud83d" + "\ud83d"',
+}
+
+
+@pytest.mark.parametrize("half", HALVES.values(), ids=HALVES)
+@pytest.mark.parametrize("connected", [True, False])
+async def test_text_that_is_not_well_formed_is_rejected_at_once(play, half, connected):
+    got = await play(
+        f"""
+        const half = {half};
+        const room = s.client.join("general");
+        if (argument) {{ await s.start(); await s.socket.say(s.joined()); }}
+        const asked = [
+          room.send(half), room.publish(half, {{}}), room.publish("e", {{ deep: [{{ a: half }}] }}),
+          room.publish("e", {{ [half]: 1 }}), s.client.publish("room:" + half, "e", 1), room.presence({{ cursor: half }}),
+        ];
+        const outcomes = asked.map(s.outcome);
+        const said = [];
+        for (const promise of asked) promise.catch(({{ message }}) => said.push(message.includes("well-formed Unicode")));
+        await s.settle();
+        const later = s.outcome(room.send("hi"));
+        if (argument) await s.socket.ack("message");
+        await s.settle();
+        return [
+          outcomes.map(({{ state, code }}) => code ?? state), said,
+          later.state, s.sockets.flatMap((socket) => socket.sent).map(({{ type }}) => type),
+        ];
+        """,
+        argument=connected,
+    )
+    frames = ["join_room", "message"] if connected else []
+    assert got == [["bad_request"] * 6, [True] * 6, "resolved" if connected else "pending", frames]
+
+
+async def test_text_that_only_looks_like_half_a_pair_is_sent(play):
+    texts = [
+        "😀",
+        r"\ud83d",
+        r"\\ud83d",
+        "ud83d",
+        "\\",
+        "\\\\",
+        "\n\\ud83d",
+        '"\\ud83d"',
+        "\\" * 5001 + "ud83d",
+        "\x00\ufffe",
+    ]
+    got = await play(
+        """
+        const room = s.client.join("general");
+        await s.start(); await s.socket.say(s.joined());
+        const sent = [];
+        for (const text of argument) {
+          sent.push(s.outcome(room.send(text)));
+          await s.socket.ack("message");
+          sent.push(s.outcome(room.publish(text, { [text]: text })));
+          await s.socket.ack("publish");
+        }
+        return [sent.map(({ state, code }) => code ?? state), s.socket.of("message").map(({ content }) => content)];
+        """,
+        argument=texts,
+    )
+    assert got == [["resolved"] * 2 * len(texts), texts]
+
+
+@pytest.mark.parametrize("connected", [True, False])
+@pytest.mark.parametrize("join", ['s.client.join("\\ud83d")', 's.client.subscribe("topic:\\ud83d")'])
+async def test_a_name_that_is_not_well_formed_is_a_join_refused(play, join, connected):
+    got = await play(
+        f"""
+        if (argument) await s.start();
+        const channel = {join};
+        const errors = [];
+        channel.on("error", ({{ code }}) => errors.push(code));
+        await s.settle();
+        const state = channel.state;
+        if (!argument) await s.start();
+        const published = s.outcome(channel.publish("e", 1));
+        channel.leave();
+        await s.settle();
+        return [state, errors, s.socket.sent, published.code];
+        """,
+        argument=connected,
+    )
+    assert got == ["refused", ["bad_request"], [], "bad_request"]
+
+
+async def test_a_rooms_token_that_is_not_well_formed_is_a_join_refused_and_stops_nothing_else(play):
+    got = await play(
+        """
+        const errors = [];
+        const room = s.client.join("vip", { token: "\\ud83d" });
+        room.on("error", ({ code }) => errors.push(code));
+        const said = s.outcome(s.client.publish("topic:a", "e", 1));
+        await s.start();
+        await s.socket.ack("publish");
+        return [room.state, errors, said.state, s.socket.sent.map(({ type }) => type)];
+        """
+    )
+    assert got == ["refused", ["bad_request"], "resolved", ["publish"]]
+
+
+async def test_what_was_asked_is_what_is_sent(play):
+    got = await play(
+        """
+        const data = { x: 1 };
+        void s.client.publish("topic:a", "e", data);
+        data.x = "\\ud83d";
+        await s.start();
+        return s.socket.of("publish").map(({ data }) => data);
+        """
+    )
+    assert got == [{"x": 1}]
 
 
 # ----------------------------------------------------------------------------------------------- presence

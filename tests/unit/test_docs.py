@@ -14,6 +14,7 @@ from hubbub.dialects.plain import TYPES
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)")
+SERVER = re.compile(r"^(?:\S+=\S+ )*(?:make serve|\S*hubbub serve|\S*uvicorn )[^&\n]*\n(?=.)", re.MULTILINE)
 
 
 def test_generated_tables_are_up_to_date():
@@ -35,6 +36,13 @@ def test_links_lead_somewhere(page: Path):
 def test_every_client_message_is_in_the_protocol_page():
     text = (ROOT / "docs" / "protocol.md").read_text()
     assert [name for name in TYPES if f'"type":"{name}"' not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_server_is_the_last_line_of_its_block(page: Path):
+    """What stands behind a command that does not end is never run when the block is pasted."""
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    assert [block for block in blocks if SERVER.search(block)] == []
 
 
 async def test_the_readmes_application_runs():

@@ -1,5 +1,6 @@
 """The plain JSON dialect: one object a text frame (`docs/protocol.md`)."""
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +17,12 @@ from hubbub.types import Epoch
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Ref = Annotated[str, msgspec.Meta(max_length=255)] | int | float | None
+
+_ESCAPE = re.compile(
+    r"\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(?P<half>ud[89a-f][0-9a-f]{2})|.)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""An escape in JSON; half a pair of surrogates has a name. A pair and `\\\\` are taken whole, so that it is never found in them."""
 
 
 class Since(msgspec.Struct, frozen=True):
@@ -233,7 +240,7 @@ class PlainJSON:
         except msgspec.ValidationError as error:
             raise self._explain(text, error) from None
         except msgspec.DecodeError as error:
-            raise BadRequest(f"This is not JSON: {error}.") from None
+            raise _not_json(text, error) from None
         except RecursionError:
             raise BadRequest("The JSON is nested too deeply.") from None
         except UnicodeEncodeError:
@@ -254,12 +261,31 @@ class PlainJSON:
         except msgspec.ValidationError:
             return BadRequest(f"A message is a JSON object with a `type`. {error}.")
         except msgspec.DecodeError as unread:  # found behind what was wrong with the message
-            return BadRequest(f"This is not JSON: {unread}.")
+            return _not_json(text, unread)
         except RecursionError:
             return BadRequest("The JSON is nested too deeply.")
-        ref = head.ref if isinstance(head.ref, str | int | float) and not isinstance(head.ref, bool) else None
+        ref = _accepted(head.ref)
         if isinstance(head.type, str) and head.type not in TYPES:
             return UnknownType(
                 f"There is no message type {head.type[:50]!r}; there are {', '.join(TYPES)}.", ref
             )
         return BadRequest(f"{error}.", ref)
+
+
+def _accepted(ref: Any) -> Ref:
+    """Return a `ref` that a message may have, else none: one that is refused is not echoed, whatever its size."""
+    try:
+        accepted: Ref = msgspec.convert(ref, Ref)
+    except msgspec.ValidationError:
+        return None
+    return accepted
+
+
+def _not_json(text: str, error: msgspec.DecodeError) -> BadRequest:
+    """Say what is wrong; of half a pair of surrogates msgspec says now and then that the text was truncated."""
+    half = next((escape["half"] for escape in _ESCAPE.finditer(text) if escape["half"]), None)
+    if half is None:
+        return BadRequest(f"This is not JSON: {error}.")
+    return BadRequest(
+        f"This is not JSON: text must be well-formed Unicode, and \\{half} is half of a pair of surrogates."
+    )

@@ -33,6 +33,9 @@ NOT_BUILT = {
 }
 """Settings of the contract whose engine this version has not: to take them silently would be a lie."""
 
+OPTIONS = ("HOST", "PORT", "WORKERS")
+"""What `hubbub serve` takes as options, and people look for among the settings."""
+
 
 def words(value: object) -> object:
     """Read a list: separated by commas, or a JSON array."""
@@ -234,6 +237,8 @@ def _wrong(name: str) -> str | None:
             f"{PREFIX}{name} is set, and this version of Hubbub has no {NOT_BUILT[name]} engine yet: "
             "unset it to run in one process, in memory."
         )
+    if name in OPTIONS:
+        return f"{PREFIX}{name} is not a setting: it is the option --{name.lower()} of `hubbub serve`."
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     advice = f"did you mean {PREFIX}{nearest[0]}?" if nearest else "see docs/configuration.md for the names."
     return f"{PREFIX}{name} is not a setting: {advice}"

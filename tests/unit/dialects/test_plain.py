@@ -1,6 +1,7 @@
 """The plain JSON dialect, from the client: every message, valid and not, and no text that is not one or the other."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -199,8 +200,15 @@ class TestRefs:
     def test_null_is_none(self):
         assert plain.decode('{"type":"ping","ref":null}').ref is None
 
-    def test_they_have_a_length(self):
-        assert "$.ref" in refused(json.dumps({"type": "ping", "ref": "x" * 256})).message
+    @pytest.mark.parametrize("length", [256, 60_000])
+    def test_they_have_a_length_and_longer_ones_are_not_echoed(self, length):
+        error = refused(json.dumps({"type": "ping", "ref": "x" * length}))
+        assert "$.ref" in error.message
+        assert error.ref is None
+
+    @pytest.mark.parametrize("message", [{"type": "auth", "token": 5}, {"type": "nope"}, {}])
+    def test_one_that_is_too_long_is_not_echoed_with_another_mistake_either(self, message):
+        assert refused(json.dumps({**message, "ref": "x" * 60_000})).ref is None
 
     def test_the_last_of_two_counts(self):
         assert plain.decode('{"type":"ping","ref":1,"ref":2}').ref == 2
@@ -279,6 +287,34 @@ class TestTexts:
     )
     def test_lone_surrogates_are_no_text(self, text):
         refused(text)
+
+    @pytest.mark.parametrize(
+        "text", [r"\ud83d", r"\uDE00", r"x\ud83dx", r"\ud83d\ud83d", r"\\\ud83d", r"\ud83d\ude00\ude00"]
+    )
+    @pytest.mark.parametrize(
+        "message",
+        [
+            '{"type":"message","content":"%s"}',
+            '{"content":"%s","type":"message"}',
+            '{"type":"nope","x":"%s"}',
+            '{"type":"ping","ref":"%s"}',
+            '{"type":"ping","%s":1}',
+            '{"type":"publish","channel":"topic:a","event":"e","data":["%s"]}',
+        ],
+    )
+    def test_escapes_of_lone_surrogates_are_told_as_that(self, message, text):
+        error = refused(message % text)
+        assert re.fullmatch(
+            r"This is not JSON: text must be well-formed Unicode, and \\u(d83d|de00) is half of a pair of surrogates\.",
+            error.message,
+            re.IGNORECASE,
+        )
+
+    @pytest.mark.parametrize("text", ["", r"\ud83d\ude00", r"\\ud83d", r"\\\\udE00", "ud83d"])
+    def test_what_is_not_an_escape_of_one_is_not(self, text):
+        message = f'{{"type":"message","content":"{text}"'
+        assert plain.decode(message + "}") == plain.decode(message + " }")
+        assert refused(message).message == "This is not JSON: Input data was truncated."
 
     def test_pairs_of_surrogates_are(self):
         command = plain.decode('{"type":"message","content":"\\ud83d\\ude00"}')

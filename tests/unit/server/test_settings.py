@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from hubbub import ConfigurationError, ConnectionsPolicy
-from hubbub.server.settings import NOT_BUILT, Settings, load_settings, settings_table
+from hubbub.server.cli import app
+from hubbub.server.settings import NOT_BUILT, OPTIONS, Settings, load_settings, settings_table
 
 
 def problem(**given) -> str:
@@ -112,6 +114,19 @@ def test_an_unknown_name_is_an_error_that_names_the_nearest(monkeypatch):
 def test_a_name_that_is_like_no_other_is_an_error_too(monkeypatch):
     monkeypatch.setenv("HUBBUB_XYZZY", "1")
     assert problem() == "HUBBUB_XYZZY is not a setting: see docs/configuration.md for the names."
+
+
+@pytest.mark.parametrize("name", ["HOST", "PORT", "WORKERS"])
+def test_a_name_that_is_an_option_is_an_error_that_says_so(monkeypatch, name):
+    monkeypatch.setenv(f"HUBBUB_{name}", "1")
+    assert (
+        problem() == f"HUBBUB_{name} is not a setting: it is the option --{name.lower()} of `hubbub serve`."
+    )
+
+
+def test_every_option_of_serve_is_known_as_one():
+    options = [name for parameter in get_command(app).commands["serve"].params for name in parameter.opts]
+    assert sorted(options) == [f"--{name.lower()}" for name in OPTIONS]
 
 
 def test_an_unknown_name_in_the_dotenv_is_an_error_too(folder):

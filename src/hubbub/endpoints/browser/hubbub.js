@@ -146,6 +146,18 @@ const freshToken = async (source) => (typeof source === "function" ? source() : 
 /** @param {string | undefined} token */
 const fitsHeader = (token) => token === undefined || /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(token);
 
+/**
+ * Write a frame as JSON; the server refuses one with half a pair of surrogates, and cannot say which it was. JSON.stringify
+ * escapes such halves alone as \udXXX; a backslash that somebody wrote is doubled, so an even run of them is text.
+ * @param {object} frame @returns {string} @throws {HubbubError} `bad_request`: a text in it is not well-formed Unicode
+ */
+function encode(frame) {
+  const text = JSON.stringify(frame);
+  const half = /[^\\](?:\\\\)*(\\ud[89a-f]..)/.exec(text);
+  if (half) throw new HubbubError("bad_request", `The text is not well-formed Unicode: ${half[1]} is half of a pair of surrogates.`);
+  return text;
+}
+
 /** @param {{channel?: string, room_id?: string}} message */
 const channelOf = ({ channel, room_id: room }) => channel ?? `room:${room}`;
 
@@ -346,7 +358,7 @@ export class Room extends Subscription {
 
 // ------------------------------------------------------------------------------------------------- client
 
-/** @typedef {{frame: Record<string, any>, resolve: (ack: any) => void, reject: (error: HubbubError) => void, sent: boolean, repeats: number}} Command */
+/** @typedef {{text: string, channel: string, resolve: (ack: any) => void, reject: (error: HubbubError) => void, sent: boolean, repeats: number}} Command */
 
 /**
  * One connection to the server, kept alive from `connect()` to `close()`.
@@ -588,7 +600,7 @@ export class HubbubClient extends Emitter {
   async #renew() {
     const generation = this.#generation;
     const token = await freshToken(this.#options.token).catch(() => undefined);
-    if (generation !== this.#generation || token === undefined || token === this.#token) return;
+    if (generation !== this.#generation || token === undefined || token === this.#token || !fitsHeader(token)) return;
     this.#token = token;
     this._send({ type: "auth", token, ref: ++this.#ref });
     this.#renewLater();
@@ -612,13 +624,17 @@ export class HubbubClient extends Emitter {
 
   // ---------------------------------------------------------------------------------------- what is asked
 
-  /** Send what will be answered, now or when the connection is back. @internal @param {object} frame @returns {Promise<any>} */
+  /**
+   * Send what will be answered, now or when the connection is back.
+   * @internal @param {{channel?: string, room_id?: string, [field: string]: any}} frame @returns {Promise<any>}
+   */
   _command(frame) {
     return new Promise((resolve, reject) => {
       const ref = ++this.#ref;
-      const command = { frame: { ...frame, ref }, resolve, reject, sent: false, repeats: 0 };
+      const text = encode({ ...frame, ref }); // what it throws, rejects the promise
+      const command = { text, channel: channelOf(frame), resolve, reject, sent: false, repeats: 0 };
       const { outboxLimit, maxMessageBytes } = this.#options;
-      if (new TextEncoder().encode(JSON.stringify(command.frame)).length > maxMessageBytes) {
+      if (new TextEncoder().encode(text).length > maxMessageBytes) {
         reject(new HubbubError("too_large", `Larger than ${maxMessageBytes} bytes.`));
       } else if (this.state.name === "closed") {
         reject(this.state.error);
@@ -635,7 +651,7 @@ export class HubbubClient extends Emitter {
     if (!this.#flowing || this.#timers.has("flush")) return;
     for (const command of this.#outbox.values()) {
       if (!command.sent) {
-        command.sent = this._send(command.frame);
+        command.sent = this.#write(command.text);
         this.#expectReply(this.#options.replyTimeout * 1000);
       }
       if (this.#serial) return;
@@ -645,13 +661,24 @@ export class HubbubClient extends Emitter {
 
   /** @internal @param {object} frame @returns {boolean} whether there was a connection to send it on */
   _send(frame) {
+    return this.#write(encode(frame));
+  }
+
+  /** @param {string} text */
+  #write(text) {
     if (!this.#welcomed || this.#socket?.readyState !== 1) return false;
-    this.#socket.send(JSON.stringify(frame));
+    this.#socket.send(text);
     return true;
   }
 
   /** @template {Subscription<any>} Kind @param {Kind} channel @returns {Kind} */
   #add(channel) {
+    try {
+      encode(channel._commands.join);
+    } catch (error) {
+      queueMicrotask(() => this.#joinRefused(channel, /** @type {HubbubError} */ (error))); // when it has listeners
+      return channel;
+    }
     this.#channels.set(channel.channel, channel);
     if (this.#welcomed) void this.#join(channel);
     return channel;
@@ -673,8 +700,14 @@ export class HubbubClient extends Emitter {
       if (generation !== this.#generation) return;
     }
     if (this.#channels.get(channel.channel) !== channel) return; // left meanwhile
-    this.#joins.set(++this.#ref, channel);
-    this._send({ ...channel._commands.join, token, since: channel.position ?? undefined, ref: this.#ref });
+    const ref = ++this.#ref;
+    this.#joins.set(ref, channel);
+    try {
+      this._send({ ...channel._commands.join, token, since: channel.position ?? undefined, ref });
+    } catch (error) {
+      this.#joins.delete(ref);
+      this.#joinRefused(channel, /** @type {HubbubError} */ (error));
+    }
   }
 
   /** @param {Subscription<any>} channel @param {number} [generation] */
@@ -757,7 +790,7 @@ export class HubbubClient extends Emitter {
     const error = new HubbubError(code, text);
     const command = this.#outbox.get(ref);
     const joining = this.#joins.get(ref);
-    const early = code === "not_subscribed" && command && this.#channels.get(channelOf(command.frame))?.state === "joining";
+    const early = code === "not_subscribed" && command && this.#channels.get(command.channel)?.state === "joining";
     if (command && (early || REPEATABLE.has(code)) && command.repeats++ < REPEATS) {
       command.sent = false;
       this.#serial = true;
