@@ -74,22 +74,27 @@ def bench(
     """Load a running server; print deliveries per second and latency percentiles."""
     host, port = address(url or _running() or DEFAULT_ADDRESS)
     server = _process(pid, host, port)
+    plan = Plan(
+        port=port,
+        host=host,
+        token=(lambda _: token) if token else _signer(secret),
+        members=members,
+        rooms=rooms,
+        in_flight=in_flight,
+        rate=rate,
+        seconds=seconds,
+        padding=size,
+        deflate=deflate,
+        server=server,
+    )
+    trial = _carry_out(plan, pin_server=pin_server)
+    typer.echo(msgspec.json.encode(as_figures(trial)).decode() if as_json else "\n".join(lines(trial)))
+
+
+def _carry_out(plan: Plan, *, pin_server: bool) -> Trial:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with hold_to_a_core(server, pin_server=pin_server) as placing:
-            plan = Plan(
-                port=port,
-                host=host,
-                token=(lambda _: token) if token else _signer(secret),
-                members=members,
-                rooms=rooms,
-                in_flight=in_flight,
-                rate=rate,
-                seconds=seconds,
-                padding=size,
-                deflate=deflate,
-                server=server,
-            )
+        with hold_to_a_core(plan.server, pin_server=pin_server) as placing:
             trial = run(plan)
     except LoadError as error:
         typer.echo(f"hubbub: {error}", err=True)
@@ -98,7 +103,7 @@ def bench(
         typer.echo("hubbub: stopped; every connection is closed.", err=True)
         raise typer.Exit(130) from None
     trial.notes.insert(0, placing)
-    typer.echo(msgspec.json.encode(as_figures(trial)).decode() if as_json else "\n".join(lines(trial)))
+    return trial
 
 
 def address(url: str) -> tuple[str, int]:
