@@ -58,6 +58,21 @@ async def assert_empty(app: Application) -> None:
     assert names <= {"hubbub wheel"}
 
 
+def slow_room(app: Application) -> tuple[asyncio.Event, asyncio.Event]:
+    """Define rooms; whoever wants into the one named `slow` waits. The first event tells that, the second lets them in."""
+    handle = rooms(app)
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    @handle.authorize
+    async def slow(channel: Any) -> bool:
+        if channel.rest == "slow":
+            inside.set()
+            await go_on.wait()
+        return True
+
+    return inside, go_on
+
+
 def link_of(peer: Peer) -> Link:
     assert peer.link is not None
     return peer.link
@@ -211,16 +226,7 @@ class TestCommands:
 
     async def test_one_that_waits_holds_up_the_later_ones(self):
         async with application() as app:
-            handle = rooms(app)
-            inside, go_on = asyncio.Event(), asyncio.Event()
-
-            @handle.authorize
-            async def slow(channel: Any) -> bool:
-                if channel.rest == "slow":
-                    inside.set()
-                    await go_on.wait()
-                return True
-
+            inside, go_on = slow_room(app)
             peer = await member(app)
             peer.send(
                 {"type": "message", "room_id": "a", "content": "before"},
@@ -333,16 +339,7 @@ class TestCommands:
     @pytest.mark.parametrize("number", [MESSAGES_AT_ONCE - 1, MESSAGES_AT_ONCE, MESSAGES_AT_ONCE + 1])
     async def test_a_flood_before_one_that_waits(self, number):
         async with application() as app:
-            handle = rooms(app)
-            inside, go_on = asyncio.Event(), asyncio.Event()
-
-            @handle.authorize
-            async def slow(channel: Any) -> bool:
-                if channel.rest == "slow":
-                    inside.set()
-                    await go_on.wait()
-                return True
-
+            inside, go_on = slow_room(app)
             peer = await member(app)
             peer.send(
                 *({"type": "ping"} for _ in range(number)),
@@ -509,16 +506,7 @@ class TestControl:
 
     async def test_a_goodbye_behind_a_command_that_waits(self):
         async with application() as app:
-            handle = rooms(app)
-            inside, go_on = asyncio.Event(), asyncio.Event()
-
-            @handle.authorize
-            async def slow(channel: Any) -> bool:
-                if channel.rest == "slow":
-                    inside.set()
-                    await go_on.wait()
-                return True
-
+            inside, go_on = slow_room(app)
             ada, bob = await member(app), await member(app, "bob")
             ada.send({"type": "join_room", "room_id": "slow"})
             await inside.wait()
@@ -982,16 +970,7 @@ class TestLost:
 
     async def test_in_the_middle_of_a_command(self):
         async with application() as app:
-            handle = rooms(app)
-            inside, go_on = asyncio.Event(), asyncio.Event()
-
-            @handle.authorize
-            async def slow(channel: Any) -> bool:
-                if channel.rest == "slow":
-                    inside.set()
-                    await go_on.wait()
-                return True
-
+            inside, go_on = slow_room(app)
             peer = await member(app)
             peer.send({"type": "join_room", "room_id": "slow"}, {"type": "ping"})
             await inside.wait()
@@ -1139,16 +1118,7 @@ class TestPulse:
 
     async def test_one_that_is_not_read_from_is_not_called_silent(self):
         async with application() as app:
-            handle = rooms(app)
-            inside, go_on = asyncio.Event(), asyncio.Event()
-
-            @handle.authorize
-            async def slow(channel: Any) -> bool:
-                if channel.rest == "slow":
-                    inside.set()
-                    await go_on.wait()
-                return True
-
+            inside, go_on = slow_room(app)
             peer = await member(app)
             peer.send({"type": "join_room", "room_id": "slow"})
             await inside.wait()
@@ -1204,16 +1174,7 @@ class TestPulse:
 
     async def test_one_that_is_read_from_again_is_not_silent(self):
         async with application() as app:
-            handle = rooms(app)
-            inside, go_on = asyncio.Event(), asyncio.Event()
-
-            @handle.authorize
-            async def slow(channel: Any) -> bool:
-                if channel.rest == "slow":
-                    inside.set()
-                    await go_on.wait()
-                return True
-
+            inside, go_on = slow_room(app)
             peer = await member(app)
             peer.send({"type": "join_room", "room_id": "slow"})
             await inside.wait()
