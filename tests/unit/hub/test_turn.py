@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from stage import Stage, quiet, turns, types
 
+from hubbub.hub.audience import CROWD
 from hubbub.hub.statistics import Statistics
 from hubbub.hub.turn import LONGEST_REST, REST, SHORTEST_REST, Turn
 from hubbub.testing import FakeClock
@@ -325,3 +326,26 @@ class TestOfANode:
             assert ada.outlet.closed_with == (4008, "Too slow: come back with your positions")
             assert stage.node.statistics.closes == {4008: 1}
             assert types(bob.news()) == ["message"] * 4
+
+    async def test_a_crowd_that_rests_is_given_everything_when_it_has_rested(self):
+        async with Stage(quiet()) as stage:
+            guests = [await stage.enter(f"user {number}") for number in range(CROWD)]
+            for guest in guests:
+                await guest.join("a")
+            first, written = guests[0].outlet, asyncio.Event()
+            write_through = first.write_through
+
+            def writing(frame: Any) -> None:
+                stage.clock.advance(1.0)
+                write_through(frame)
+                if first.written_through == 2:
+                    written.set()
+
+            first.write_through = writing  # type: ignore[method-assign]
+            for number in range(2):
+                await stage.node.publisher.publish("room:a", "message", {"content": number})
+                await turns(2)
+            async with asyncio.timeout(5):
+                await written.wait()
+            await turns(2)
+            assert guests[-1].contents() == [0, 1]
