@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 SWEEP = 0.5
 """Seconds between two looks for leases that are over."""
+LOOK = 5.0
+"""Seconds between two looks for publications that a broker lost without noticing: one is found within twice that."""
 
 
 class Node:
@@ -141,6 +143,8 @@ class Node:
         await self._exit.enter_async_context(self.background)
         await self.feeds.listen(Everyone(self.connections, self.turn))
         self._every(SWEEP, "sweep", self.attendance.sweep)
+        if not self._immediate:
+            self._every(LOOK, "look", self.feeds.look)
         turner = asyncio.create_task(self._turn_wheel(), name="hubbub wheel")
         self._exit.push_async_callback(self._stop, turner)
         return self
