@@ -37,7 +37,7 @@ class Life:
 
     Args:
         marker: the key that names the life in which all nodes have compared.
-        alone: whether a missing marker means that nothing was ever kept; in a cluster slots move between servers.
+        alone: whether it is the only server; in a cluster slots move between servers.
         keys: names of channels.
         seen: what this node saw.
         belongs: whether a channel is on this server.
@@ -84,7 +84,7 @@ class Life:
             others = self._peers.outstanding(began, life)
             waited = self._monotonic() - began
             all_done = self._experienced and not others
-            if (marked is None and self._alone) or all_done or waited >= WAIT:
+            if (marked is None and await self._is_new(lane)) or all_done or waited >= WAIT:
                 if marked is not None:
                     logger.info(
                         "Redis began a new life; %s",
@@ -98,6 +98,10 @@ class Life:
     async def _marked(self, lane: Lane) -> str | None:
         marked: bytes | None = await lane.tell("GET", self.marker)
         return None if marked is None else marked.decode()
+
+    async def _is_new(self, lane: Lane) -> bool:
+        """Whether nothing was ever kept here. In a cluster the slot of the marker may just have moved away."""
+        return self._alone or not await lane.tell("DBSIZE")
 
     async def _compare(self, lane: Lane) -> None:
         places = list(self._seen.among(self._belongs))

@@ -13,11 +13,14 @@ if once then
 end
 local epoch, offset = '', 0
 if size > 0 then
-  local known = redis.call('HMGET', meta, 'epoch', 'top')
+  local known = redis.call('HMGET', meta, 'epoch', 'top', 'id')
   epoch, offset = known[1], tonumber(known[2])
   if not epoch then
     epoch, offset = ARGV[5], 0
     redis.call('DEL', stream)
+  elseif offset > 0 and redis.call('EXISTS', stream) == 0 then
+    -- Everything before has aged away; who has read it all is known by this.
+    redis.call('HSET', meta, 'edge', offset .. ':' .. known[3])
   end
   offset = offset + 1
   local clock = redis.call('TIME')

@@ -4,7 +4,7 @@
 --    or 'before', offset (0: the end), limit, '', an epoch should one be needed
 -- Returns epoch, top, id of the top, where the epoch began, whether it is whole, first offset, payloads.
 local meta, stream = KEYS[1], KEYS[2]
-local known = redis.call('HMGET', meta, 'epoch', 'top', 'id', 'size', 'ttl', 'began')
+local known = redis.call('HMGET', meta, 'epoch', 'top', 'id', 'size', 'ttl', 'began', 'edge')
 local epoch, top = known[1], tonumber(known[2])
 if not epoch then
   -- Nobody has published yet, and who reads shall know the first publication from one of another life.
@@ -44,7 +44,7 @@ if ARGV[1] == 'since' then
   if #entries > 0 and offset_of(entries[1]) == since then
     local before = table.remove(entries, 1)
     if id ~= '' and id ~= before[2][4] then return answer(0, 0, {}) end
-  elseif id ~= '' then
+  elseif id ~= '' and known[7] ~= since .. ':' .. id then
     return answer(0, 0, {})
   end
   if #entries ~= top - since or not kept(entries[1]) then return answer(0, 0, {}) end
