@@ -148,7 +148,9 @@ class Dialer:
                 await connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError, TimeoutError) as error:
             await hang_up(connection)
-            raise NotSent(f"Redis at {server} cannot be reached: {str(error) or 'it does not answer'}") from error
+            raise NotSent(
+                f"Redis at {server} cannot be reached: {str(error) or 'it does not answer'}"
+            ) from error
         except BaseException:
             await hang_up(connection)
             raise
