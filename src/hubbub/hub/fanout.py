@@ -19,6 +19,7 @@ from hubbub.hub.turn import Turn
 from hubbub.types import Epoch
 
 if TYPE_CHECKING:
+    from hubbub.hub.readings import Recent
     from hubbub.hub.session import Session
 
 logger = logging.getLogger(__name__)
@@ -127,6 +128,7 @@ class Feed(Audience):
         "listening",
         "namespace",
         "position",
+        "recent",
     )
 
     def __init__(self, name: str, namespace: Namespace, turn: Turn, notice: "Callable[[Feed], None]") -> None:
@@ -144,6 +146,8 @@ class Feed(Audience):
         """The offset of the last stored publication that arrived, in the epoch of `position`."""
         self._pending: list[Publication] | None = None
         """What arrived in this turn."""
+        self.recent: Recent | None = None
+        """Told of every stored publication, for sessions that come back."""
         self._later: list[Publication] | None = None
         """What arrived while something before it is missing; `None` while nothing is."""
 
@@ -178,6 +182,8 @@ class Feed(Audience):
                 return
             if publication.offset > self._newest:  # a broker may repeat itself around a subscribe
                 self._newest = publication.offset
+                if self.recent is not None:
+                    self.recent.append(publication)
                 self._put_off(publication)
         if self._waiting:
             self._deliver_to_waiting(publication)
@@ -338,6 +344,8 @@ class Feed(Audience):
         return (here.epoch, here.offset) == (there.epoch, there.offset)
 
     def _move_to(self, position: Position) -> None:
+        if self.position.epoch not in {"", position.epoch}:
+            self.recent = None
         self.position = position
         self._newest = position.offset
 
