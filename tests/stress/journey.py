@@ -1,0 +1,186 @@
+"""One run: travellers in rooms over some servers, presses for the rooms, and what is done to the servers meanwhile."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from press import Ledger, Outcome, Press, Publish, compare
+from redis_servers import RedisServer
+from serving import Serving, eventually, hubbub_serve
+from traveller import Traveller, absences
+
+ROOM_OF = 50
+ROOMS_EACH = 2
+RATE = 2.0
+"""Publications a second in each room."""
+SETTLING = 30.0
+"""Seconds at most until everybody is up to date after the last publication."""
+CONNECTING = 4.0
+"""Seconds over which everybody comes for the first time."""
+
+Make = Callable[..., Traveller]
+Blow = Callable[[], Awaitable[Any]]
+
+
+class Journey:
+    """Everybody and everything that a run has.
+
+    Args:
+        make: makes a traveller.
+        publish: publishes to a room.
+        ports: where servers are.
+        clients: how many.
+        seconds: how long is published.
+        seed: of all chances.
+    """
+
+    def __init__(
+        self, make: Make, publish: Publish, ports: Sequence[int], clients: int, seconds: float, seed: int
+    ) -> None:
+        choices = random.Random(seed)
+        rooms = [f"r{number}" for number in range(max(4, clients // ROOM_OF))]
+        self.ledger = Ledger({room: [] for room in rooms})
+        self.seconds = seconds
+        self.settling = 0.0
+        """Seconds from the last publication until everybody was up to date."""
+        self.travellers = [
+            make(
+                f"u{number}",
+                choices.sample(rooms, ROOMS_EACH),
+                ports,
+                absences(choices, seconds),
+                random.Random(choices.random()),
+                self._published,
+            )
+            for number in range(clients)
+        ]
+        self.presses = [
+            Press(room, self.ledger, publish, random.Random(choices.random())) for room in rooms
+        ]
+
+    def _published(self, room: str) -> int:
+        return len(self.ledger.rooms[room])
+
+    async def take(self, *blows: tuple[float, Blow], is_settled: Callable[[], bool]) -> Outcome:
+        """Travel and publish from the beginning to the end.
+
+        Args:
+            blows: what is done, each at a part of the time.
+            is_settled: whether nothing more is to come; it is waited for, and what has not come then is missing.
+        """
+        begun = asyncio.get_running_loop().time() + CONNECTING
+        travels = [
+            asyncio.create_task(self._travel(traveller, number, begun))
+            for number, traveller in enumerate(self.travellers)
+        ]
+        try:
+            await eventually(self._is_everybody_in, within=SETTLING, seen=self.counts)
+            async with asyncio.TaskGroup() as work:
+                for press in self.presses:
+                    work.create_task(press.run(begun, self.seconds, RATE))
+                for part, blow in blows:
+                    work.create_task(_later(begun + part * self.seconds, blow))
+            await self._settle(is_settled)
+        finally:
+            for travel in travels:
+                travel.cancel()
+            ended = await asyncio.gather(*travels, return_exceptions=True)
+            for traveller in self.travellers:
+                traveller.end()
+            await asyncio.sleep(0)  # the transports' last turn
+        for each in ended:
+            if not isinstance(each, asyncio.CancelledError):
+                raise AssertionError("a traveller ended") from each
+        return compare(self.ledger, self.travellers)
+
+    async def _settle(self, is_settled: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        with suppress(TimeoutError):  # who misses what is shown with the outcome
+            await eventually(is_settled, within=SETTLING, every=0.1)
+        self.settling = loop.time() - start
+
+    def is_up_to_date(self) -> bool:
+        """Whether everybody has what was published last in each of their rooms."""
+        return all(
+            log.numbers and log.numbers[-1] >= self.ledger.top(log.room).number
+            for traveller in self.travellers
+            for log in traveller.logs.values()
+        )
+
+    def counts(self) -> Counter[str]:
+        """What happened to travellers and presses, added up."""
+        total: Counter[str] = Counter()
+        for traveller in self.travellers:
+            total += traveller.counts
+        for press in self.presses:
+            total += Counter({f"not published: {why}": number for why, number in press.failures.items()})
+        return total
+
+    def _is_everybody_in(self) -> bool:
+        return all(
+            log.first_number is not None for traveller in self.travellers for log in traveller.logs.values()
+        )
+
+    async def _travel(self, traveller: Traveller, number: int, begun: float) -> None:
+        await asyncio.sleep(CONNECTING * number / len(self.travellers) / 2)
+        await traveller.travel(begun)
+
+
+async def _later(moment: float, blow: Blow) -> None:
+    await asyncio.sleep(moment - asyncio.get_running_loop().time())
+    await blow()
+
+
+class Node:
+    """A `hubbub serve` that can be killed and started again on its port."""
+
+    def __init__(self, folder: Path, port: int, **settings: str) -> None:
+        folder.mkdir()
+        self.port = port
+        self.runs: list[Serving] = []
+        self._folder = folder
+        self._settings = settings
+        self._stack = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Return when it is ready; starting waits, and others go on meanwhile."""
+        run = hubbub_serve(self._folder, self.port, **self._settings)
+        self.runs.append(await asyncio.to_thread(run.__enter__))
+        self._stack.callback(run.__exit__, None, None, None)
+
+    async def kill(self) -> None:
+        """End it as `kill -9` does."""
+        process = self.runs[-1].process
+        process.kill()
+        await asyncio.to_thread(process.wait)
+
+    async def kill_and_start(self) -> None:
+        """Do both."""
+        await self.kill()
+        await self.start()
+
+    async def __aenter__(self) -> "Node":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def complaints(self) -> list[str]:
+        """What its logs have that should not be there."""
+        return [line for run in self.runs for line in run.complaints()]
+
+
+def settings(redis: RedisServer) -> dict[str, str]:
+    """Return those of each node of a run."""
+    return {
+        "REDIS_URL": redis.url,
+        "MAX_CONNECTIONS": "0",
+        "MAX_CONNECTIONS_PER_USER": "0",
+        "HEARTBEAT_INTERVAL": "5s",
+    }
