@@ -2,14 +2,15 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 from press import Ledger, Outcome, Press, Publish, compare
-from redis_servers import RedisServer
 from serving import Serving, eventually, hubbub_serve
 from traveller import Traveller, absences
 
@@ -22,6 +23,7 @@ SETTLING = 30.0
 CONNECTING = 4.0
 """Seconds over which everybody comes for the first time."""
 
+Run = TypeVar("Run")
 Make = Callable[..., Traveller]
 Blow = Callable[[], Awaitable[Any]]
 
@@ -47,6 +49,8 @@ class Journey:
         self.seconds = seconds
         self.settling = 0.0
         """Seconds from the last publication until everybody was up to date."""
+        self.busy = 0.0
+        """How much of a core the travellers took; near 1 they are slower than the servers."""
         self.travellers = [
             make(
                 f"u{number}",
@@ -65,13 +69,14 @@ class Journey:
     def _published(self, room: str) -> int:
         return len(self.ledger.rooms[room])
 
-    async def take(self, *blows: tuple[float, Blow], is_settled: Callable[[], bool]) -> Outcome:
+    async def take(self, *blows: tuple[float, Blow], settling: float = SETTLING) -> Outcome:
         """Travel and publish from the beginning to the end.
 
         Args:
             blows: what is done, each at a part of the time.
-            is_settled: whether nothing more is to come; it is waited for, and what has not come then is missing.
+            settling: seconds in which everybody has to be up to date; what has not come then is missing.
         """
+        own = time.process_time()
         begun = asyncio.get_running_loop().time() + CONNECTING
         travels = [
             asyncio.create_task(self._travel(traveller, number, begun))
@@ -84,7 +89,8 @@ class Journey:
                     work.create_task(press.run(begun, self.seconds, RATE))
                 for part, blow in blows:
                     work.create_task(_later(begun + part * self.seconds, blow))
-            await self._settle(is_settled)
+            await self._settle(settling)
+            self.busy = (time.process_time() - own) / (asyncio.get_running_loop().time() - begun + CONNECTING)
         finally:
             for travel in travels:
                 travel.cancel()
@@ -97,11 +103,11 @@ class Journey:
                 raise AssertionError("a traveller ended") from each
         return compare(self.ledger, self.travellers)
 
-    async def _settle(self, is_settled: Callable[[], bool]) -> None:
+    async def _settle(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
         with suppress(TimeoutError):  # who misses what is shown with the outcome
-            await eventually(is_settled, within=SETTLING, every=0.1)
+            await eventually(self.is_up_to_date, within=seconds, every=0.1)
         self.settling = loop.time() - start
 
     def is_up_to_date(self) -> bool:
@@ -136,51 +142,64 @@ async def _later(moment: float, blow: Blow) -> None:
     await blow()
 
 
-class Node:
-    """A `hubbub serve` that can be killed and started again on its port."""
+class Node(Generic[Run]):
+    """A server that can be killed and started again on its port.
 
-    def __init__(self, folder: Path, port: int, **settings: str) -> None:
-        folder.mkdir()
-        self.port = port
-        self.runs: list[Serving] = []
-        self._folder = folder
-        self._settings = settings
-        self._stack = AsyncExitStack()
+    Args:
+        run: starts it when it is entered, which takes its time; ends it as `kill -9` does when it is left.
+    """
+
+    def __init__(self, run: Callable[[], AbstractContextManager[Run]]) -> None:
+        self.runs: list[Run] = []
+        self._run = run
+        self._running: AbstractContextManager[Run] | None = None
 
     async def start(self) -> None:
-        """Return when it is ready; starting waits, and others go on meanwhile."""
-        run = hubbub_serve(self._folder, self.port, **self._settings)
-        self.runs.append(await asyncio.to_thread(run.__enter__))
-        self._stack.callback(run.__exit__, None, None, None)
+        """Return when it is ready; others go on meanwhile."""
+        self._running = self._run()
+        self.runs.append(await asyncio.to_thread(self._running.__enter__))
 
     async def kill(self) -> None:
-        """End it as `kill -9` does."""
-        process = self.runs[-1].process
-        process.kill()
-        await asyncio.to_thread(process.wait)
+        """Return when it is gone."""
+        if self._running is not None:
+            await asyncio.to_thread(self._running.__exit__, None, None, None)
+            self._running = None
 
     async def kill_and_start(self) -> None:
         """Do both."""
         await self.kill()
         await self.start()
 
-    async def __aenter__(self) -> "Node":
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
-
-    def complaints(self) -> list[str]:
-        """What its logs have that should not be there."""
-        return [line for run in self.runs for line in run.complaints()]
+        await self.kill()
 
 
-def settings(redis: RedisServer) -> dict[str, str]:
-    """Return those of each node of a run."""
-    return {
-        "REDIS_URL": redis.url,
+def hubbub_node(folder: Path, port: int, redis_url: str, **settings: str) -> Node[Serving]:
+    """Return a `hubbub serve` on a Redis, with a folder of its own.
+
+    Comings and goings are not announced: of two thousand who come and go, the clients would hear of little else.
+    """
+    folder.mkdir()
+    (folder / "hubbub.toml").write_text("[namespaces.room]\njoin_leave = false\n")
+    own = {
+        "REDIS_URL": redis_url,
         "MAX_CONNECTIONS": "0",
         "MAX_CONNECTIONS_PER_USER": "0",
         "HEARTBEAT_INTERVAL": "5s",
+        **settings,
     }
+    return Node(partial(hubbub_serve, folder, port, **own))
+
+
+def complaints(node: Node[Serving]) -> list[str]:
+    """Return what its logs have that a failing Redis does not explain; that it was deaf is an error, and one that is meant."""
+    return [
+        line
+        for serving in node.runs
+        for line in serving.complaints()
+        if '"event": "Deaf: ' not in line and '"level": "warning"' not in line
+    ]

@@ -58,6 +58,9 @@ class Ledger:
 class Publish(Protocol):
     """Publishes once; raises `NotPublished` where that failed or may have failed."""
 
+    knows_keys: bool
+    """Whether the same key again publishes nothing new."""
+
     async def __call__(self, room: str, content: str, key: str | None) -> int | None: ...
 
 
@@ -67,6 +70,8 @@ class NotPublished(Exception):
 
 class OverHttp:
     """Publishes over the HTTP API, to one server after the other."""
+
+    knows_keys = True
 
     def __init__(self, client: httpx2.AsyncClient, ports: Sequence[int]) -> None:
         self._client = client
@@ -119,11 +124,12 @@ class Press:
             if due > begun + seconds:
                 break
             await asyncio.sleep(due - loop.time())
-            await self.make(is_repeated=self._choices.random() < 0.5)
-        await self.make(is_repeated=True)
+            await self.make(is_repeated=self._publish.knows_keys and self._choices.random() < 0.5)
+        while not await self.make(is_repeated=self._publish.knows_keys):
+            pass
 
-    async def make(self, *, is_repeated: bool) -> None:
-        """Make one publication."""
+    async def make(self, *, is_repeated: bool) -> bool:
+        """Make one publication; return whether the call returned."""
         edition = self._ledger.begin(self._room, is_repeated=is_repeated)
         content = f"{edition.number} {'x' * self._choices.randrange(80)}"
         key = f"{self._room}-{edition.number}" if is_repeated else None
@@ -133,11 +139,11 @@ class Press:
             except NotPublished as error:
                 self.failures[str(error)[:100]] += 1
                 if not is_repeated:
-                    return
+                    return False
                 await asyncio.sleep(AGAIN)
             else:
                 edition.returned = True
-                return
+                return True
 
 
 @dataclass

@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from journey import Journey, Node, settings
+from journey import Journey, complaints, hubbub_node
 from plain_traveller import PlainTraveller
 from ports import steady_port
 from press import Outcome, OverHttp, http_client
+from proxy import RedisProxy
 from redis_servers import RedisServer, redis_server
 
 CLIENTS = int(os.environ.get("HUBBUB_JITTER_CLIENTS", "300"))
@@ -46,33 +47,43 @@ async def test_who_comes_back_without_positions_misses_something(tmp_path: Path)
 async def run(folder: Path, clients: int, seconds: float, *, forgetful: bool = False) -> Outcome:
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(redis_server(folder, appendonly="always"))
-        nodes = [Node(folder / name, steady_port(), **settings(redis)) for name in ("one", "two")]
+        network = await stack.enter_async_context(RedisProxy(*redis.address))
+        ports = [steady_port(), steady_port()]
+        nodes = [
+            hubbub_node(folder / "one", ports[0], network.url),
+            hubbub_node(folder / "two", ports[1], redis.url),
+        ]
         for node in nodes:
             await stack.enter_async_context(node)
-        ports = [node.port for node in nodes]
-        client = await stack.enter_async_context(http_client())
-        journey = Journey(
-            partial(PlainTraveller, forgetful=forgetful),
-            OverHttp(client, ports),
-            ports,
-            clients,
-            seconds,
-            SEED,
-        )
+        publish = OverHttp(await stack.enter_async_context(http_client()), ports)
+        make = partial(PlainTraveller, forgetful=forgetful)
+        journey = Journey(make, publish, ports, clients, seconds, SEED)
         outcome = await journey.take(
-            (0.35, nodes[1].kill_and_start),
-            (0.6, redis.restart),
-            (0.8, partial(cut_subscriptions, redis)),
-            is_settled=journey.is_up_to_date,
+            (0.1, partial(go_dead, network)),
+            (0.3, partial(lose_one_in_each_room, network, journey)),
+            (0.4, nodes[1].kill_and_start),
+            (0.65, redis.restart),
+            (0.85, partial(cut_subscriptions, redis)),
         )
         counts = journey.counts()
-        print(outcome)
+        print(f"{outcome}\nsettled after {journey.settling:.1f} s, clients busy {journey.busy:.0%}")
         print(dict(sorted(counts.items())))
         assert counts["absences"] >= clients
         assert forgetful or counts["recovered messages"] > 0
         for node in nodes:
-            assert node.complaints() == []
+            assert complaints(node) == []
         return outcome
+
+
+async def go_dead(network: RedisProxy) -> None:
+    """Have the connections between one node and Redis lose everything, and say nothing."""
+    network.half_open()
+
+
+async def lose_one_in_each_room(network: RedisProxy, journey: Journey) -> None:
+    """Have one node not be told of one publication in each room."""
+    for room in journey.ledger.rooms:
+        network.drop_smessage(f"room:{room}".encode())
 
 
 async def cut_subscriptions(redis: RedisServer) -> None:

@@ -205,7 +205,7 @@ class Traveller(ABC):
             return False
         patience = loop.time() + PATIENCE
         await self._change(patience if until is None else min(patience, until))
-        if not self.is_inside and self.radio is not None:
+        if not self.is_inside and self.radio is not None and loop.time() >= patience:
             self.counts["not let in"] += 1
         return self.radio is not None and self.is_inside
 
