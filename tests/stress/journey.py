@@ -44,7 +44,7 @@ class Journey:
         self, make: Make, publish: Publish, ports: Sequence[int], clients: int, seconds: float, seed: int
     ) -> None:
         choices = random.Random(seed)
-        rooms = [f"r{number}" for number in range(max(4, clients // ROOM_OF))]
+        rooms = room_names(clients)
         self.ledger = Ledger({room: [] for room in rooms})
         self.seconds = seconds
         self.settling = 0.0
@@ -135,6 +135,11 @@ class Journey:
     async def _travel(self, traveller: Traveller, number: int, begun: float) -> None:
         await asyncio.sleep(CONNECTING * number / len(self.travellers) / 2)
         await traveller.travel(begun)
+
+
+def room_names(clients: int) -> list[str]:
+    """Return the rooms of so many clients."""
+    return [f"r{number}" for number in range(max(4, clients // ROOM_OF))]
 
 
 async def _later(moment: float, blow: Blow) -> None:

@@ -30,7 +30,7 @@ class Joined(msgspec.Struct):
     room_id: str
     epoch: str
     offset: int
-    messages: list[Said]
+    messages: msgspec.Raw
     recovered: bool | None = None
     id: str | None = None
 
@@ -49,6 +49,21 @@ joined = msgspec.json.Decoder(Joined).decode
 other = msgspec.json.Decoder(Other).decode
 said = lru_cache(4096)(msgspec.json.Decoder(Said).decode)
 """All who are in a room get the same bytes."""
+
+
+_all_said = msgspec.json.Decoder(list[Said]).decode
+
+
+@lru_cache(1024)
+def missed(messages: bytes) -> tuple[list[int], list[int]]:
+    """Read the numbers and offsets of what was missed; many have missed the same."""
+    read = _all_said(messages)
+    return [number(each) for each in read], [each.offset for each in read]
+
+
+def number(message: Said) -> int:
+    """Return what its content begins with."""
+    return int(message.content.partition(" ")[0])
 
 
 class Place(msgspec.Struct, omit_defaults=True):
@@ -119,18 +134,17 @@ class PlainTraveller(Traveller):
 
     def _joined(self, message: Joined) -> None:
         room = message.room_id
-        before = self._places.get(room)
+        log, before = self.logs[room], self._places.get(room)
+        numbers, offsets = missed(bytes(message.messages))
         if before is not None and not message.recovered and not self._forgetful:
-            shown = msgspec.structs.asdict(message) | {"messages": len(message.messages)}
-            self.wrong.append(f"not recovered since {before}: {shown}")
-        self._places[room] = before or Place(message.epoch, 0)
-        for each in message.messages:
-            self._take(each)
-        self.counts["recovered messages"] += len(message.messages)
+            self.wrong.append(f"not recovered since {before}: {message.epoch} {message.offset} {message.id}")
+        self.counts["recovered messages"] += len(numbers)
         self._places[room] = Place(message.epoch, message.offset, message.id)
         self.entered(room, message.offset)
+        log.numbers += numbers
+        log.offsets += offsets
 
     def _take(self, message: Said) -> None:
-        self.logs[message.room_id].take(int(message.content.partition(" ")[0]), message.offset)
+        self.logs[message.room_id].take(number(message), message.offset)
         place = self._places[message.room_id]
         place.offset, place.id = message.offset, message.id

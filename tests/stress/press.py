@@ -168,14 +168,9 @@ class Outcome:
         return self.expected == self.delivered and not (self.duplicates or self.disordered or self.wrong)
 
     def __str__(self) -> str:
-        return "\n".join(
-            [
-                f"{self.percentage:.3f} % of {self.expected} delivered, {self.duplicates} twice, "
-                f"{self.disordered} out of order",
-                *self.missing[:SHOWN],
-                *self.wrong[:SHOWN],
-            ]
-        )
+        share = f"{self.percentage:.3f} % of {self.expected} delivered"
+        order = f"{self.duplicates} twice, {self.disordered} out of order"
+        return "\n".join([f"{share}, {order}", *self.missing[:SHOWN], *self.wrong[:SHOWN]])
 
 
 def compare(ledger: Ledger, travellers: Sequence[Traveller]) -> Outcome:

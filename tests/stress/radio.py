@@ -59,18 +59,9 @@ class Radio(asyncio.Protocol):
         """Hand on whole messages."""
         if self._rest:
             data, self._rest = self._rest + data, b""
-        start = 0
-        if not self._is_open:
-            head, found, _ = data.partition(END_OF_HEADERS)
-            if not found:
-                self._rest = data
-                return
-            if not head.startswith(ACCEPTED):
-                self.ending = head.partition(b"\r\n")[0].decode()
-                self._end()
-                return
-            self._is_open, start = True, len(head) + len(END_OF_HEADERS)
-            self._listener.opened(self)
+        start = 0 if self._is_open else self._open(data)
+        if start < 0:
+            return
         frames, end = walk(data, start)
         self._rest = data[end:]
         for head, first, last in frames:
@@ -78,13 +69,8 @@ class Radio(asyncio.Protocol):
                 return
             if head == PLAIN_TEXT:
                 self._listener.heard(self, data[first:last])
-            elif head == FINAL | PING:
-                self.transport.write(masked(PONG, data[first:last]))
-            elif head == FINAL | CLOSE:
-                self.ending = str(closing(data[first:last]))
-                self._end()
-            elif head != FINAL | PONG:
-                raise ValueError(f"a frame that begins with {head:#x}")
+            else:
+                self._control(head, data[first:last])
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whose it is."""
@@ -104,6 +90,29 @@ class Radio(asyncio.Protocol):
             self._is_over = True
             self.transport.pause_reading()
             asyncio.get_running_loop().call_later(seconds, self.transport.abort)
+
+    def _open(self, data: bytes) -> int:
+        """Read the answer to the handshake; return where what follows begins, or -1."""
+        head, found, _ = data.partition(END_OF_HEADERS)
+        if not found:
+            self._rest = data
+            return -1
+        if not head.startswith(ACCEPTED):
+            self.ending = head.partition(b"\r\n")[0].decode()
+            self._end()
+            return -1
+        self._is_open = True
+        self._listener.opened(self)
+        return len(head) + len(END_OF_HEADERS)
+
+    def _control(self, head: int, payload: bytes) -> None:
+        if head == FINAL | PING:
+            self.transport.write(masked(PONG, payload))
+        elif head == FINAL | CLOSE:
+            self.ending = str(closing(payload))
+            self._end()
+        elif head != FINAL | PONG:
+            raise ValueError(f"a frame that begins with {head:#x}")
 
     def _end(self) -> None:
         if not self._is_over:

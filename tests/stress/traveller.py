@@ -147,6 +147,14 @@ class Traveller(ABC):
             self.radio = None
             self._changed.set()
 
+    async def arrive(self) -> None:
+        """Connect, and again where that fails; return when it is in its rooms."""
+        pause = FIRST_PAUSE
+        while not await self._connect(None):
+            self.cut()
+            await asyncio.sleep(self._choices.uniform(0.5, 1.0) * pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
     async def travel(self, begun: float) -> None:
         """Be there, and away when it is time, until cancelled."""
         loop = asyncio.get_running_loop()
@@ -157,10 +165,10 @@ class Traveller(ABC):
             await asyncio.sleep(begun + absence.end - loop.time())
         await self._stay(None)
 
-    def cut(self) -> None:
-        """Be gone without a word."""
+    def cut(self, given_back: float = GIVEN_BACK) -> None:
+        """Be gone without a word; the server hears of it when the socket is given back."""
         if self.radio is not None:
-            self.radio.go_dead(GIVEN_BACK)
+            self.radio.go_dead(given_back)
             self._dead.append(self.radio)
             self.radio = None
 
