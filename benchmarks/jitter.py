@@ -148,7 +148,7 @@ async def hubbub(options: argparse.Namespace) -> Outcome:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         redis = await stack.enter_async_context(redis_server(folder, appendonly="always"))
         ports = [steady_port(), steady_port()]
-        nodes = [hubbub_node(folder / str(port), port, redis.url) for port in ports]
+        nodes = [hubbub_node(folder / str(port), port, redis.url, announces=False) for port in ports]
         for node in nodes:
             await stack.enter_async_context(node)
         publish = OverHttp(await stack.enter_async_context(http_client()), ports)

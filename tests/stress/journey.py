@@ -183,13 +183,22 @@ class Node(Generic[Run]):
         await self.kill()
 
 
-def hubbub_node(folder: Path, port: int, redis_url: str, **settings: str) -> Node[Serving]:
-    """Return a `hubbub serve` on a Redis, with a folder of its own.
+def hubbub_node(
+    folder: Path, port: int, redis_url: str, *, announces: bool = True, **settings: str
+) -> Node[Serving]:
+    """Return a `hubbub serve` on a Redis.
 
-    Comings and goings are not announced: of two thousand who come and go, the clients would hear of little else.
+    Args:
+        folder: made for it.
+        port: where it listens.
+        redis_url: of the Redis.
+        announces: whether comings and goings are announced; of thousands who do so all the time, their clients would hear
+            of little else.
+        settings: further ones, by name without ``HUBBUB_``.
     """
     folder.mkdir()
-    (folder / "hubbub.toml").write_text("[namespaces.room]\njoin_leave = false\n")
+    if not announces:
+        (folder / "hubbub.toml").write_text("[namespaces.room]\njoin_leave = false\n")
     own = {
         "REDIS_URL": redis_url,
         "MAX_CONNECTIONS": "0",

@@ -50,8 +50,8 @@ async def run(folder: Path, clients: int, seconds: float, *, forgetful: bool = F
         network = await stack.enter_async_context(RedisProxy(*redis.address))
         ports = [steady_port(), steady_port()]
         nodes = [
-            hubbub_node(folder / "one", ports[0], network.url),
-            hubbub_node(folder / "two", ports[1], redis.url),
+            hubbub_node(folder / "one", ports[0], network.url, announces=False),
+            hubbub_node(folder / "two", ports[1], redis.url, announces=False),
         ]
         for node in nodes:
             await stack.enter_async_context(node)
