@@ -76,6 +76,8 @@ class Storm:
             )
             for number in range(clients)
         ]
+        for client in self.clients:
+            client.patience = WITHIN  # who gives up and comes again has the node do everything once more
         self._ids = RisingIds()
         self._broker = RedisBroker(redis.url)
         self._broker.deliver_to(Nobody())

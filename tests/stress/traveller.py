@@ -101,6 +101,7 @@ class Traveller(ABC):
         self.counts: Counter[str] = Counter()
         """What happened to it, by name; what should not is in `wrong`."""
         self.wrong: list[str] = []
+        self.patience = PATIENCE
         self.radio: Radio | None = None
         self._ports = ports
         self._dead: list[Radio] = []
@@ -211,7 +212,7 @@ class Traveller(ABC):
             self._port += 1
             self.counts["refused"] += 1
             return False
-        patience = loop.time() + PATIENCE
+        patience = loop.time() + self.patience
         await self._change(patience if until is None else min(patience, until))
         if not self.is_inside and self.radio is not None and loop.time() >= patience:
             self.counts["not let in"] += 1
