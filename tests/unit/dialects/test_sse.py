@@ -18,10 +18,19 @@ CHANNEL = "room:a"
 
 
 def said(offset: int, data: bytes = b'{"content":"hi"}', **more) -> Publication:
-    id = f"00000000-0000-7000-8000-{offset:012x}"
+    uuid = f"00000000-0000-7000-8000-{offset:012x}"
     fields = {"event": "message", "kind": Kind.MESSAGE, "sender": UserId("ada"), **more}
     return Publication(
-        CHANNEL, fields["event"], data, id, 0.0, fields["kind"], fields["sender"], frozenset(), EPOCH, offset
+        CHANNEL,
+        fields["event"],
+        data,
+        uuid,
+        0.0,
+        fields["kind"],
+        fields["sender"],
+        frozenset(),
+        EPOCH,
+        offset,
     )
 
 

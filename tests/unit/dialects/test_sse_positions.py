@@ -113,9 +113,9 @@ def test_a_move_without_an_epoch_keeps_it():
     assert read_positions(str(vector), ["room:a"]) == {"room:a": Position(EPOCH, 19)}
 
 
-@pytest.mark.parametrize("id", ["7", "urn:uuid:" + str(UUID(int=7)), str(UUID(int=0xABCDEF)).upper(), "ü"])
-def test_another_brokers_ids_are_left_out(id):
-    text = written({"room:a": Position(EPOCH, 7, id)})
+@pytest.mark.parametrize("other", ["7", "urn:uuid:" + str(UUID(int=7)), str(UUID(int=0xABCDEF)).upper(), "ü"])
+def test_another_brokers_ids_are_left_out(other):
+    text = written({"room:a": Position(EPOCH, 7, other)})
     assert read_positions(text, ["room:a"]) == {"room:a": Position(EPOCH, 7)}
 
 

@@ -85,11 +85,10 @@ class TestStream:
                 assert len({*before, first.id, second.id}) == 4
 
     async def test_without_channels_there_is_ones_own(self):
-        async with Application() as application:
-            async with stream(application) as client:
-                await client.expect("welcome")
-                await application.hub.to_user("ada").send("notification", {})
-                assert (await client.expect("message")).data["type"] == "notification"
+        async with Application() as application, stream(application) as client:
+            await client.expect("welcome")
+            await application.hub.to_user("ada").send("notification", {})
+            assert (await client.expect("message")).data["type"] == "notification"
 
     async def test_one_that_is_named_twice_comes_once(self):
         async with Application(limits=Limits(subscriptions=2)) as application:
@@ -102,11 +101,10 @@ class TestStream:
                 assert told(await client.messages(2)) == [("topic:a", 1), ("topic:b", 2)]
 
     async def test_ones_own_channel_may_be_named_and_comes_once(self):
-        async with Application() as application:
-            async with stream(application, "user:ada") as client:
-                await client.expect("welcome")
-                await publish(application, "user:ada", 1, 2)
-                assert told(await client.messages(2)) == [("user:ada", 1), ("user:ada", 2)]
+        async with Application() as application, stream(application, "user:ada") as client:
+            await client.expect("welcome")
+            await publish(application, "user:ada", 1, 2)
+            assert told(await client.messages(2)) == [("user:ada", 1), ("user:ada", 2)]
 
     async def test_exclude_holds(self):
         async with Application() as application:
@@ -117,14 +115,13 @@ class TestStream:
                 assert told(await client.messages(1)) == [("topic:a", 2)]
 
     async def test_a_ping_each_heartbeat_is_a_comment(self):
-        async with Application(heartbeat=10.0) as application:
-            async with stream(application) as client:
-                await client.expect("welcome")
-                await application.pass_time(10.0)
-                await application.hub.broadcast("x", {})
-                await client.expect("message")
-                assert client.comments == 1
-                assert application.hub.connections == 1
+        async with Application(heartbeat=10.0) as application, stream(application) as client:
+            await client.expect("welcome")
+            await application.pass_time(10.0)
+            await application.hub.broadcast("x", {})
+            await client.expect("message")
+            assert client.comments == 1
+            assert application.hub.connections == 1
 
 
 class TestComingBack:
@@ -329,14 +326,17 @@ class TestRefusals:
 
     async def test_a_full_server_and_a_user_with_enough(self):
         limits = Limits(connections=2, connections_per_user=1)
-        async with Application(limits=limits) as application:
-            async with stream(application), stream(application) as second:
-                assert (second.status, second.headers["retry-after"]) == (429, "5")
-                problem(second)
-                async with stream(application, token="bob"), stream(application, token="eve") as fourth:
-                    assert (fourth.status, fourth.headers["retry-after"]) == (503, "5")
-                    problem(fourth)
-                    assert application.hub.connections == 2
+        async with (
+            Application(limits=limits) as application,
+            stream(application),
+            stream(application) as second,
+        ):
+            assert (second.status, second.headers["retry-after"]) == (429, "5")
+            problem(second)
+            async with stream(application, token="bob"), stream(application, token="eve") as fourth:
+                assert (fourth.status, fourth.headers["retry-after"]) == (503, "5")
+                problem(fourth)
+                assert application.hub.connections == 2
 
     async def test_a_fault_while_it_opens_is_no_stream(self, caplog):
         async with Application() as application:
@@ -456,14 +456,17 @@ class TestTheEnd:
 
     async def test_replaced(self):
         limits = Limits(connections_policy=ConnectionsPolicy.REPLACE)
-        async with Application(limits=limits) as application:
-            async with stream(application) as first, stream(application) as second:
-                close = (await first.rest())[-1]
-                assert (close.data["code"], close.data["reason"]) == (1000, "Replaced by new connection")
-                await second.expect("welcome")
-                async with stream(application, headers={"Last-Event-ID": first.last_event_id}) as third:
-                    assert third.status == 204
-                assert application.hub.connections == 1
+        async with (
+            Application(limits=limits) as application,
+            stream(application) as first,
+            stream(application) as second,
+        ):
+            close = (await first.rest())[-1]
+            assert (close.data["code"], close.data["reason"]) == (1000, "Replaced by new connection")
+            await second.expect("welcome")
+            async with stream(application, headers={"Last-Event-ID": first.last_event_id}) as third:
+                assert third.status == 204
+            assert application.hub.connections == 1
 
     async def test_a_client_that_vanishes_is_present_for_the_grace(self):
         async with Application(presence_grace=5.0) as application:
@@ -478,14 +481,13 @@ class TestTheEnd:
             assert application.hub.connections == 1
 
     async def test_the_node_stops(self):
-        async with Application() as application:
-            async with stream(application) as client:
-                await client.expect("welcome")
-                node = application.node
-                async with asyncio.timeout(5):
-                    await node.__aexit__(None, None, None)
-                assert (await client.rest())[-1].data["code"] == 1012
-                await client.over()
+        async with Application() as application, stream(application) as client:
+            await client.expect("welcome")
+            node = application.node
+            async with asyncio.timeout(5):
+                await node.__aexit__(None, None, None)
+            assert (await client.rest())[-1].data["code"] == 1012
+            await client.over()
 
     async def test_one_that_is_ended_while_it_opens_is_told_why(self):
         async with Application() as application:
