@@ -57,6 +57,7 @@ class Stream:
             self.status = message["status"]
             self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
             return
+        assert self.status
         assert not self.complete
         self.body += message.get("body", b"")
         self.begun.set()
