@@ -230,6 +230,20 @@ class TestComingBack:
                 ) as client:
                     assert [number for _, number in told(await client.messages(len(numbers)))] == numbers
 
+    async def test_of_two_in_an_address_the_last_counts(self):
+        async with Application() as application:
+            application.hub.namespace("topic")
+            old, new = [
+                (await application.hub.sse_url("topic:a")).partition("?")[2]
+                for _ in range(2)
+                if await application.hub.publish("topic:a", "told", 0)
+            ]
+            scope = {"query_string": f"{old}&{new}".encode()}
+            async with stream(application, scope=scope) as client:
+                assert (await client.expect("subscribed")).data["recovered"] is True
+                await publish(application, "topic:a", 3)
+                assert told(await client.messages(1)) == [("topic:a", 3)]
+
     async def test_a_stream_that_is_over_for_good_is_not_begun_again(self):
         async with Application() as application:
             async with stream(application) as client:
