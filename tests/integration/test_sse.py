@@ -281,7 +281,9 @@ class TestTheEnd:
             await source.expect_event("subscribed")
             talker = await stack.enter_async_context(raw(server.port, "/ws/a", headers=headers))
             await say_too_much(talker)
+            begun = time.monotonic()
             assert await server.stop() == 0
+            assert time.monotonic() - begun < 10
         assert "Traceback" not in server.log
         assert '"level": "error"' not in server.log
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
-from hubbub.codes import CloseCode
+from hubbub.codes import CloseCode, UnsubscribeCode
 from hubbub.dialects import sse
 from hubbub.dialects.sse_positions import Positions
 from hubbub.endpoints.connection import QueuedConnection
@@ -16,7 +16,7 @@ from hubbub.exceptions import BadRequest
 from hubbub.hub.commands import Command
 from hubbub.hub.node import Node
 from hubbub.hub.publications import Position, Publication
-from hubbub.hub.replies import Reply
+from hubbub.hub.replies import Reply, Unsubscribed
 from hubbub.hub.session import Session
 
 LINE = "hubbub.line"
@@ -24,6 +24,9 @@ LINE = "hubbub.line"
 
 SOONEST, LATEST = 1.0, 5.0
 """Seconds that a client waits before it comes back: each another time between, so that they do not come all at once."""
+
+
+SENT_BACK = "The server lost its place: come back with your positions"
 
 
 class Line(Protocol):
@@ -39,12 +42,18 @@ class Line(Protocol):
 
 
 class Events:
-    """Some events; the same object for everybody who gets them."""
+    """Some events; the same object for everybody who gets them.
 
-    __slots__ = ("events", "size")
+    Args:
+        events: in their order.
+        lose_place: whether the client has to come back with its positions, because the server lost its place in a stream.
+    """
 
-    def __init__(self, events: Sequence[sse.Event]) -> None:
+    __slots__ = ("events", "lose_place", "size")
+
+    def __init__(self, events: Sequence[sse.Event], *, lose_place: bool = False) -> None:
         self.events = events
+        self.lose_place = lose_place
         self.size = sum(len(event.text) for event in events)
 
     def __len__(self) -> int:
@@ -68,7 +77,8 @@ class EventEncoding(SharedFrames[Events]):
 
     def reply(self, reply: Reply) -> Events:
         """Make the events of a reply."""
-        return Events(sse.reply(reply))
+        lost = isinstance(reply, Unsubscribed) and reply.code is UnsubscribeCode.INSUFFICIENT_STATE
+        return Events(sse.reply(reply), lose_place=lost)
 
 
 class EventStream(QueuedConnection):
@@ -104,6 +114,8 @@ class EventStream(QueuedConnection):
         """Queue events, with the ids that they have for this client."""
         if not self._closing:
             self._queue_text(sse.render(frame.events, self.positions))
+            if frame.lose_place:  # not now: somebody may be going through the session's channels
+                asyncio.get_running_loop().call_soon(self._send_back)
 
     write_through = write  # type: ignore[assignment]  # as above
 
@@ -127,6 +139,11 @@ class EventStream(QueuedConnection):
         """Wait until the client is gone, or has been sent the end."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+    def _send_back(self) -> None:
+        """End the stream: its client cannot subscribe again by itself, but returns with its positions."""
+        if self._session is not None:
+            self._node.connections.close(self._session, CloseCode.TRY_AGAIN_LATER, SENT_BACK)
 
     async def _send_later(self, message: Message) -> None:
         if self._begun is not None:

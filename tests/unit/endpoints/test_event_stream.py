@@ -8,8 +8,10 @@ from application import Application
 from streams import stream
 
 from hubbub import CloseCode
+from hubbub.codes import UnsubscribeCode
 from hubbub.endpoints.event_stream import LINE, EventEncoding, as_close_code
 from hubbub.exceptions import BadRequest
+from hubbub.hub.replies import Unsubscribed
 
 SIZE = 10_000
 
@@ -174,6 +176,25 @@ class TestLine:
                 await client.over()
                 assert not line.aborted.is_set()
                 line.callback()  # harmless
+
+
+async def test_a_stream_whose_place_is_lost_is_begun_again():
+    async with Application() as application:
+        application.hub.namespace("topic")
+        async with stream(application, "topic:a", "topic:b") as client:
+            await client.expect("subscribed")
+            await client.expect("subscribed")
+            last = client.last_event_id
+            session = session_of(application)
+            session.send(Unsubscribed(channel="topic:a", code=UnsubscribeCode.EXPIRED))
+            await publish(application, 1)
+            assert numbers(await client.messages(1)) == [1]
+            session.send(Unsubscribed(channel="topic:a", code=UnsubscribeCode.INSUFFICIENT_STATE))
+            unsubscribed, close = await client.rest()
+            assert (unsubscribed.name, close.data["code"]) == ("unsubscribed", 1013)
+            assert close.data["reconnect"] is True
+        async with stream(application, "topic:a", "topic:b", headers={"Last-Event-ID": last}) as client:
+            assert numbers(await client.messages(1)) == [1]
 
 
 async def test_a_client_that_is_gone_before_it_begins():
