@@ -19,6 +19,7 @@ from hubbub.endpoints.handshake import Doorkeeper, checked, for_connections
 from hubbub.endpoints.injection import Injector
 from hubbub.endpoints.namespace import NamespaceHandle
 from hubbub.endpoints.queued import Writers
+from hubbub.endpoints.sse import stream_url
 from hubbub.exceptions import ConfigurationError, InvalidToken, NotAvailable
 from hubbub.hub.attendance import OfflineHook
 from hubbub.hub.broker import Broker, Reading
@@ -121,7 +122,7 @@ class Hub:
         self._node: Node | None = None
         self._writers = Writers()
         self.router = routes.realtime(lambda: self._running, self._doorkeeper, self._writers, auth_deadline)
-        """Serves ``/ws``, ``/ws/{room_id}``, ``/ws/notifications/{topic}`` and ``/hubbub.js``."""
+        """Serves ``/ws``, ``/ws/{room_id}``, ``/ws/notifications/{topic}``, ``/sse`` and ``/hubbub.js``."""
         self.api = routes.tickets(self._engines.tickets, self._doorkeeper, 30.0)
         """Serves ``POST /ws-ticket``; include it with a prefix such as ``/api/v1``."""
 
@@ -275,6 +276,33 @@ class Hub:
         """
         parsed, _ = self._namespaces.resolve(channel)
         return await self._running.broker.history(parsed.name, limit=limit, before=before)
+
+    async def position(self, channel: str) -> Position:
+        """Return where a channel stands now: a client that subscribes from there misses nothing.
+
+        Raises:
+            UnknownChannel: no namespace answers to the name.
+        """
+        parsed, _ = self._namespaces.resolve(channel)
+        return (await self._running.broker.read(parsed.name)).top
+
+    async def sse_url(self, *channels: str, path: str = "/sse") -> str:
+        """Return the address of an event stream from here on, for a page that is rendered now.
+
+        Read the data of the page after this, so that nothing falls between it and the stream.
+
+        Args:
+            channels: at most 128; a user's own, ``user:ada``, may be among them.
+            path: where `router` is included.
+
+        Raises:
+            UnknownChannel: no namespace answers to a name.
+        """
+        return stream_url(path, {channel: await self.position(channel) for channel in channels})
+
+    async def sse_link(self, *channels: str, path: str = "/sse") -> str:
+        """Return the same as the value of a ``Link`` header; ``monitor`` is the relation that RFC 5989 registered."""
+        return f'<{await self.sse_url(*channels, path=path)}>; rel="monitor"; type="text/event-stream"'
 
     @property
     def statistics(self) -> Statistics:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
+
 from hubbub.clock import Clock
 from hubbub.codes import CloseCode, UnsubscribeCode
 from hubbub.exceptions import Forbidden, LimitExceeded, SessionClosed
@@ -16,6 +18,8 @@ from hubbub.hub.limits import ConnectionsPolicy, Limits, Timing
 from hubbub.hub.namespaces import Namespaces
 from hubbub.hub.outlet import Pulse
 from hubbub.hub.presence import Roster
+from hubbub.hub.publications import Position
+from hubbub.hub.recovery import visible
 from hubbub.hub.replies import PingSent, Reply, Unsubscribed, Welcome
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
@@ -108,8 +112,12 @@ class Connections:
         if 0 < bound <= len(self.of_user(identity.user_id)):
             raise LimitExceeded(f"You have {bound} connections, which is as many as a user may have.")
 
-    async def open(self, session: Session) -> None:
+    async def open(self, session: Session, since: Position | None = None) -> None:
         """Take a session in: count it, end the user's old one where only one is allowed, welcome it.
+
+        Args:
+            session: who comes.
+            since: where it stopped reading its user's own channel; the welcome then brings what it missed there.
 
         Raises:
             LimitExceeded: the node is full, or the user has as many connections as allowed.
@@ -123,7 +131,7 @@ class Connections:
         self._await_expiry(session)
         session.heartbeat = self._wheel.after(self._spread(session), self._on_beat, session)
         await self._attendance.enter(session, EVERYONE)
-        await self._welcome(session)
+        await self._welcome(session, since)
 
     def close(self, session: Session, code: CloseCode, reason: str) -> None:
         """End a session from this side: nothing is delivered from now on, and a Close frame is the last it gets.
@@ -239,7 +247,7 @@ class Connections:
         await self._attendance.enter(session, EVERYONE)
         await self._welcome(session)
 
-    async def _welcome(self, session: Session) -> None:
+    async def _welcome(self, session: Session, since: Position | None = None) -> None:
         if session.identity.is_anonymous or USER_NAMESPACE not in self._namespaces:
             if session.closed:
                 raise SessionClosed
@@ -248,10 +256,18 @@ class Connections:
         own = user_channel(session.user_id)
         _, namespace = self._namespaces.resolve(own)
 
-        def answer(reading: Reading, _roster: Roster | None) -> Reply:
-            return self._words(session, own, reading)
+        known = since if namespace.recovery else None
 
-        await self._subscriptions.attach(session, own, namespace, None, answer)
+        def answer(reading: Reading, _roster: Roster | None) -> Reply:
+            if since is None:
+                return self._words(session, own, reading)
+            return msgspec.structs.replace(
+                self._words(session, own, reading),
+                recovered=known is not None and reading.whole,
+                publications=visible(reading.publications, session.user_id),
+            )
+
+        await self._subscriptions.attach(session, own, namespace, known, answer)
 
     def _words(self, session: Session, channel: str | None = None, reading: Reading | None = None) -> Welcome:
         session.greeted = True
