@@ -13,7 +13,8 @@
      └─ Refusal                     a command that is answered with an error; carries an `ErrorCode`
          ├─ BadRequest  UnknownType  UnknownEvent  TooLarge
          ├─ Forbidden  NotSubscribed  UnknownChannel  NotAvailable
-         └─ LimitExceeded  RateLimited  HookTimeout
+         ├─ LimitExceeded  RateLimited  HookTimeout
+         └─ Restarting
 """
 
 from typing import ClassVar
@@ -143,3 +144,13 @@ class HookTimeout(Refusal):
     """A hook of the application took longer than its deadline."""
 
     code = ErrorCode.TIMEOUT
+
+
+class Restarting(Refusal):
+    """The node is draining and takes nobody in: come back after so many seconds."""
+
+    code = ErrorCode.UNAVAILABLE
+
+    def __init__(self, after: float) -> None:
+        super().__init__("The server is restarting: come back in a moment.")
+        self.after = after
