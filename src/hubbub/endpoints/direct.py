@@ -140,13 +140,11 @@ class Link(asyncio.Protocol):
     def shutdown(self) -> None:
         """Be sent away with the others; uvicorn calls this for each connection when it stops, and waits until they are gone.
 
-        `hubbub serve` has drained before that: who is still here is closed.
+        `hubbub serve` has drained before that: who is still here was closed.
         """
         if self._session is None:
             self.close(CloseCode.SERVICE_RESTART, RESTARTING)
             self._transport.close()
-        elif self._node.draining.is_over:
-            self._node.connections.close(self._session, CloseCode.SERVICE_RESTART, RESTARTING)
         else:
             self._node.draining.begin()
 
