@@ -116,7 +116,8 @@ def main() -> None:
     """Be `python -m hubbub.server.worker LISTENER LINE NUMBER`: two inherited sockets, and which worker this is."""
     listener, line, number = map(int, sys.argv[1:])
     try:
-        work(socket.socket(fileno=listener), socket.socket(fileno=line), number)
+        with socket.socket(fileno=listener) as listening, socket.socket(fileno=line) as talking:
+            work(listening, talking, number)
     except ConfigurationError as error:
         for text in str(error).splitlines():
             sys.stderr.write(f"hubbub: {text}\n")
