@@ -115,13 +115,13 @@ def work(listener: socket.socket, line: socket.socket, number: int) -> None:
 def main() -> None:
     """Be `python -m hubbub.server.worker LISTENER LINE NUMBER`: two inherited sockets, and which worker this is."""
     listener, line, number = map(int, sys.argv[1:])
-    try:
-        with socket.socket(fileno=listener) as listening, socket.socket(fileno=line) as talking:
+    with socket.socket(fileno=listener) as listening, socket.socket(fileno=line) as talking:
+        try:
             work(listening, talking, number)
-    except ConfigurationError as error:
-        for text in str(error).splitlines():
-            sys.stderr.write(f"hubbub: {text}\n")
-        raise SystemExit(2) from None
+        except ConfigurationError as error:
+            for text in str(error).splitlines():
+                sys.stderr.write(f"hubbub: {text}\n")
+            raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

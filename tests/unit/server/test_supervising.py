@@ -49,7 +49,9 @@ class House:
 
     async def rolled(self, *before: dict[int, int]) -> None:
         """Wait until every worker is another than before, and the old ones have ended."""
-        await eventually(lambda: all(self.pids[number] not in old.values() for old in before for number in old))
+        await eventually(
+            lambda: all(self.pids[number] not in old.values() for old in before for number in old)
+        )
         await eventually(lambda: len(self.supervisor._all) == len(self.pids))
 
 

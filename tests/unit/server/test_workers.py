@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -83,10 +84,10 @@ async def test_signals_of_a_terminal_do_not_reach_it():
 
 
 async def test_what_cannot_be_started_leaves_nothing_open():
-    before = os.listdir("/proc/self/fd")
+    before = len([*Path("/proc/self/fd").iterdir()])
     with socket.socket() as listener, pytest.raises(FileNotFoundError):
         await Worker.start(lambda *_: ["/no/such/program"], listener, 1)
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
 def test_the_command_of_a_server():
