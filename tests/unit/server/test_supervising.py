@@ -204,16 +204,17 @@ async def test_what_is_asked_for_during_a_roll_is_another_one():
         await here.rolled(first, {1: second[1]})
 
 
-async def test_one_that_dies_while_its_successor_starts_is_replaced_by_it_alone():
-    async with house(1, Patience(stop=20, start=3, first_pause=30)) as here:
-        os.kill(here.pids[1], signal.SIGKILL)
-        await eventually(lambda: len(here.starts) == 2)
-        second = await eventually(lambda: here.pids[1])
-        os.kill(second, signal.SIGKILL)  # now there is a long pause
-        await eventually(lambda: not is_alive(here.pids[1]))
+async def test_a_roll_does_not_wait_for_one_that_is_to_be_started_again_later(caplog):
+    async with house(1, Patience(stop=20, start=20, first_pause=3600)) as here:
+        first = here.pids[1]
+        os.kill(first, signal.SIGKILL)
+        second = await eventually(lambda: here.pids[1] if here.pids[1] != first else None)
+        os.kill(second, signal.SIGKILL)
+        await eventually(lambda: "it is started again in 30 s" in caplog.text)
         here.supervisor.roll()
-        await eventually(lambda: is_alive(here.pids[1]))
-        assert len(here.supervisor._all) == 1
+        await eventually(lambda: here.pids[1] != second)
+        await eventually(lambda: {worker.pid for worker in here.supervisor._all} == {here.pids[1]})
+        assert is_alive(here.pids[1])
 
 
 async def test_a_stop_during_a_roll_leaves_nobody_behind():

@@ -35,6 +35,10 @@ def command(behaviour: str, line: int) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", PROGRAM, behaviour, str(line)]
 
 
+def descriptors() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
 @asynccontextmanager
 async def started(behaviour: str) -> AsyncIterator[Worker]:
     with socket.socket() as listener:
@@ -84,10 +88,10 @@ async def test_signals_of_a_terminal_do_not_reach_it():
 
 
 async def test_what_cannot_be_started_leaves_nothing_open():
-    before = len([*Path("/proc/self/fd").iterdir()])
+    before = descriptors()
     with socket.socket() as listener, pytest.raises(FileNotFoundError):
         await Worker.start(lambda *_: ["/no/such/program"], listener, 1)
-    assert len([*Path("/proc/self/fd").iterdir()]) == before
+    assert descriptors() == before
 
 
 def test_the_command_of_a_server():
