@@ -7,12 +7,13 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from members import connected, fresh
 from raw_socket import RawSocket
-from serving import FOLDER, SECRET, Serving, eventually, process
+from serving import FOLDER, SECRET, Serving, bearer, eventually, process
 
 PROGRAM = FOLDER / "apps" / "supervised.py"
 START = 20
@@ -67,6 +68,21 @@ class Traffic:
             async with httpx2.AsyncClient(base_url=self._serving.url, trust_env=False, timeout=10) as client:
                 await self._request(client)
 
+    async def slowly(self) -> None:
+        """Publish, with a body that takes longer than it takes to answer: there is always one on its way."""
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b'{"event":"message",'
+            await asyncio.sleep(0.2)
+            yield b'"data":{"content":"x"}}'
+
+        headers = {**bearer(fresh("server"), scope="admin"), "Content-Type": "application/json"}
+        async with httpx2.AsyncClient(base_url=self._serving.url, trust_env=False, timeout=10) as client:
+            while not self._over:
+                await self._request(
+                    client, "POST", "/api/v1/channels/room:a/publish", content=body(), headers=headers
+                )
+
     async def connecting_only(self) -> None:
         """Connect and hang up."""
         while not self._over:
@@ -77,9 +93,11 @@ class Traffic:
                 self.failures.append(f"connect: {error!r}")
             await asyncio.sleep(0.005)
 
-    async def _request(self, client: httpx2.AsyncClient) -> None:
+    async def _request(
+        self, client: httpx2.AsyncClient, method: str = "GET", path: str = "/readyz", **options: Any
+    ) -> None:
         try:
-            response = await client.get("/readyz")
+            response = await client.request(method, path, **options)
         except httpx2.HTTPError as error:
             self.failures.append(repr(error))
         else:
@@ -108,7 +126,7 @@ async def test_a_roll_under_traffic_fails_no_request(tmp_path):
     with supervised(tmp_path) as serving:
         before = await all_ready(serving)
         async with traffic(
-            serving, "on_kept_connections", "on_kept_connections", "on_new_ones", "connecting_only"
+            serving, "on_kept_connections", "on_new_ones", "slowly", "slowly", "slowly", "connecting_only"
         ) as requests:
             serving.process.send_signal(signal.SIGHUP)
             await eventually(lambda: "Rolled 2 workers." in serving.said, within=60)
