@@ -20,6 +20,7 @@ from hubbub.exceptions import (
     Refusal,
     Restarting,
     SessionClosed,
+    Unavailable,
 )
 from hubbub.hub import commands
 from hubbub.hub.draining import RESTARTING
@@ -199,10 +200,12 @@ def turned(error: Exception) -> Turned:
         case AuthenticationUnavailable() | HookTimeout():
             # Nothing is known about the token, so this is no reason to stay away.
             return Turned(error.code, str(error), CloseCode.TRY_AGAIN_LATER, "Tokens cannot be checked")
-        case Forbidden():
-            return Turned(error.code, error.message, CloseCode.FORBIDDEN, "Forbidden")
         case Restarting():
             return Postponed(error)
+        case Unavailable():
+            return Turned(error.code, error.message, CloseCode.TRY_AGAIN_LATER, "A part cannot be reached")
+        case Forbidden():
+            return Turned(error.code, error.message, CloseCode.FORBIDDEN, "Forbidden")
         case LimitExceeded():
             return Turned(error.code, error.message, CloseCode.POLICY_VIOLATION, "Too many connections")
         case Refusal():

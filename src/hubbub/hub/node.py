@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from hubbub.clock import Clock
 from hubbub.codes import CloseCode
+from hubbub.exceptions import Unavailable
 from hubbub.hub.attendance import Attendance
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker, Immediate
@@ -25,6 +26,7 @@ from hubbub.hub.namespaces import Namespaces
 from hubbub.hub.outlet import Encoding, Outlet
 from hubbub.hub.presence import PresenceStore
 from hubbub.hub.publishing import Publisher
+from hubbub.hub.readings import Readings
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
 from hubbub.hub.subscriptions import Subscriptions
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 SWEEP = 0.5
 """Seconds between two looks for leases that are over."""
+LOOK = 5.0
+"""Seconds between two looks for publications that a broker lost without noticing: one is found within twice that."""
 
 
 class Node:
@@ -77,8 +81,9 @@ class Node:
         )
         self.turn = Turn(call_soon, call_later, clock, self._overflow, self.statistics)
         self.feeds = Feeds(broker, self.background, self.statistics, self.turn)
+        self._readings = Readings(broker, clock.monotonic)
         self.subscriptions = Subscriptions(
-            broker, self.feeds, self.attendance, namespaces, self.statistics, limits.subscriptions
+            self._readings, self.feeds, self.attendance, namespaces, self.statistics, limits.subscriptions
         )
         self.connections = Connections(
             self.subscriptions,
@@ -92,7 +97,9 @@ class Node:
             timing,
         )
         self.draining = Draining(self.connections, self.wheel, clock, timing.drain)
-        self.catch_up = CatchUp(broker, self.background, self.statistics, self.connections.close)
+        self.catch_up = CatchUp(
+            broker, self._readings, self.background, self.statistics, self.connections.close
+        )
         self.dispatcher = Dispatcher(
             broker,
             self.connections,
@@ -143,6 +150,9 @@ class Node:
         await self._exit.enter_async_context(self.background)
         await self.feeds.listen(Everyone(self.connections, self.turn))
         self._every(SWEEP, "sweep", self.attendance.sweep)
+        if not self._immediate:
+            self._every(LOOK, "look", self.feeds.look)
+            self.repeat(1.0, self._readings.sweep)
         turner = asyncio.create_task(self._turn_wheel(), name="hubbub wheel")
         self._exit.push_async_callback(self._stop, turner)
         return self
@@ -182,6 +192,8 @@ class Node:
             self._turning.add(name)
             try:
                 await work()
+            except Unavailable as error:
+                logger.debug("The round %r was left out: %s", name, error)
             finally:
                 self._turning.discard(name)
 

@@ -69,7 +69,7 @@ def check_workers(settings: Settings, workers: int) -> None:
     Raises:
         ConfigurationError: they would know nothing of each other.
     """
-    if workers > 1 and getattr(settings, "redis_url", None) is None:
+    if workers > 1 and settings.redis_url is None:
         raise ConfigurationError(
             f"--workers {workers}: without Redis a server is one process, since two would not see each other's rooms. "
             f"Start it without --workers, or set {PREFIX}REDIS_URL."

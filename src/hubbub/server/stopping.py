@@ -42,7 +42,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, hub: Hub, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._hub = hub
+        self.hub = hub
         self._started = started
         self._is_asked = False
         self._is_hung_up = False
@@ -100,7 +100,7 @@ class Server(uvicorn.Server):
         try:
             for server in self.servers:
                 server.close()
-            await self._hub.drain()
+            await self.hub.drain()
             # What waits for a request here is closed by uvicorn, as far as it has not gone by itself.
             while self.server_state.connections and loop.time() < began_at + KEEP_ALIVE:  # noqa: ASYNC110 (see LOOK)
                 await asyncio.sleep(LOOK)

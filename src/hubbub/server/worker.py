@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 READY = b"ready"
 """What a worker says on its line when it serves."""
 
+LOOK = 0.1
+"""Seconds between two looks whether the parts can be reached."""
+
 COLLECTOR = (10_000, 20, 50)
 """Objects made before the youngest generation is looked through, and how often before an older one is."""
 
@@ -99,8 +102,14 @@ def work(listener: socket.socket, line: socket.socket, number: int) -> None:
     line.setblocking(False)
 
     def started() -> None:
-        line.send(READY)
         asyncio.get_running_loop().add_reader(line, left_alone)
+        say_ready()
+
+    def say_ready() -> None:
+        if server.hub.problem is None:
+            line.send(READY)
+        else:
+            asyncio.get_running_loop().call_later(LOOK, say_ready)
 
     def left_alone() -> None:
         # Nothing is ever sent this way: it can be read when the supervisor has ended, however it ended.

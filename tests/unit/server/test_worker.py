@@ -8,6 +8,7 @@ from typing import Self
 
 import pytest
 
+from hubbub import Hub
 from hubbub.server import worker
 from hubbub.server.app import create_app
 from hubbub.server.listening import listen
@@ -57,8 +58,8 @@ def test_the_garbage_collector_looks_less_often():
 
 def test_a_server_drains_its_own_hub_for_as_long_as_the_settings_say():
     server = make_server(Settings(drain_time=7.0), SigningKeys(SECRET), lambda: None)
-    assert server._hub is server.config.app.state.hub
-    assert server._hub._timing.drain == 7
+    assert server.hub is server.config.app.state.hub
+    assert server.hub._timing.drain == 7
     assert server.config.app.state.outlet == "direct"
 
 
@@ -108,3 +109,25 @@ def test_a_worker_that_cannot_start_says_why(monkeypatch, capsys):
         assert ended.value.code == 2
         assert capsys.readouterr().err.startswith("hubbub: HUBBUB_DRAIN_TIME=soon: ")
         assert line.ours.recv(100) == b""
+
+
+def test_a_worker_is_not_ready_before_its_broker_is(monkeypatch):
+    problems = ["it is deaf", "it is deaf", None]
+    seen: list[str | None] = []
+    with Line(monkeypatch) as line:
+
+        def problem(_: Hub) -> str | None:
+            line.ours.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                line.ours.recv(100)
+            seen.append(problems.pop(0))
+            if not problems:
+                line.ours.setblocking(True)
+                line.ours.shutdown(socket.SHUT_WR)
+            return seen[-1]
+
+        monkeypatch.setattr(Hub, "problem", property(problem))
+        monkeypatch.setattr(worker, "spare_the_collector", lambda: None)
+        main()
+        assert line.ours.recv(100) == READY
+    assert seen == ["it is deaf", "it is deaf", None]
