@@ -15,6 +15,7 @@
          ├─ Forbidden  NotSubscribed  UnknownChannel  NotAvailable
          ├─ LimitExceeded  RateLimited  HookTimeout
          └─ Unavailable         a part that is needed cannot be reached at the moment
+             └─ Restarting      ... because the node is draining: come back in a moment
 """
 
 from typing import ClassVar
@@ -150,3 +151,11 @@ class Unavailable(Refusal):
     """The streams, or who is present, cannot be read or changed at the moment: try again."""
 
     code = ErrorCode.UNAVAILABLE
+
+
+class Restarting(Unavailable):
+    """The node is draining and takes nobody in: come back after so many seconds."""
+
+    def __init__(self, after: float) -> None:
+        super().__init__("The server is restarting: come back in a moment.")
+        self.after = after

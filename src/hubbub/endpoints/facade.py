@@ -68,6 +68,7 @@ class Hub:
         heartbeat: seconds between pings.
         presence_lease: seconds after which the members of a node that died have left.
         presence_grace: seconds a lost connection's user stays present, in case they come back.
+        drain_time: seconds that `drain` takes at most.
         auth_deadline: seconds a connection without a credential has for its `auth` message.
         leeway: seconds an identity is accepted after it expired.
         hook_timeout: seconds a hook may take, its dependencies included.
@@ -91,18 +92,20 @@ class Hub:
         heartbeat: float = 25.0,
         presence_lease: float = 30.0,
         presence_grace: float = 5.0,
+        drain_time: float = 15.0,
         auth_deadline: float = 5.0,
         leeway: float = 30.0,
         hook_timeout: float = 10.0,
         clock: Clock | None = None,
     ) -> None:
-        for name, seconds in (("heartbeat", heartbeat), ("presence_lease", presence_lease)):
+        positive = {"heartbeat": heartbeat, "presence_lease": presence_lease, "drain_time": drain_time}
+        for name, seconds in positive.items():
             if seconds <= 0:
                 raise ConfigurationError(f"{name} is a number of seconds above 0, not {seconds}.")
         self._clock = clock or SystemClock()
         self._engines = choose_engines(broker, presence, tickets, self._clock)
         self._limits = limits or Limits()
-        self._timing = Timing(heartbeat, presence_lease, presence_grace, leeway)
+        self._timing = Timing(heartbeat, presence_lease, presence_grace, leeway, drain_time)
         self._injector = Injector(hook_timeout)
         self._namespaces = Namespaces(
             [Namespace(USER_NAMESPACE, subscribe=Subscribe.OWNER, publish=Publish.NOBODY)]
@@ -303,6 +306,24 @@ class Hub:
     async def sse_link(self, *channels: str, path: str = "/sse") -> str:
         """Return the same as the value of a ``Link`` header; ``monitor`` is the relation that RFC 5989 registered."""
         return f'<{await self.sse_url(*channels, path=path)}>; rel="monitor"; type="text/event-stream"'
+
+    async def drain(self) -> None:
+        """Send every client of this node away before it ends: in batches, each told when to come back, then closed (1012).
+
+        Returns when they are gone, after `drain_time` at the latest. Nobody is taken in from its beginning on. What runs
+        the application calls this before the web server closes its sockets; `hubbub serve` does. Cancelled, it closes
+        those who are left at once.
+        """
+        await self._running.draining.run()
+
+    async def until_draining(self) -> None:
+        """Wait until this node begins to drain: for streaming responses, which would hold a stop up, to end then."""
+        await self._running.draining.until_begun()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether clients are being sent away, or were; `/readyz` fails then."""
+        return self._node is not None and self._node.draining.is_begun
 
     @property
     def statistics(self) -> Statistics:

@@ -134,7 +134,7 @@ class Connection(QueuedConnection):
 
     async def turn_away(self, turned: Turned) -> None:
         """Say why, and close."""
-        self.write(self.encoding.reply(Failed(code=turned.error, message=str(turned))))
+        self.write(self.encoding.reply(turned.words()))
         self.close(turned.code, turned.reason)
         await self.drain(timeout=1.0)
 

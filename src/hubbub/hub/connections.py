@@ -1,13 +1,13 @@
 """The sessions of this node: who may connect, how long they stay, and the cleanup that cannot be skipped."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
 
 from hubbub.clock import Clock
 from hubbub.codes import CloseCode, UnsubscribeCode
-from hubbub.exceptions import Forbidden, LimitExceeded, SessionClosed
+from hubbub.exceptions import Forbidden, LimitExceeded, Restarting, SessionClosed
 from hubbub.hub.attendance import Attendance
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Reading
@@ -77,6 +77,8 @@ class Connections:
         self._on_beat, self._on_expiry = self._beat, self._expire
         self._sessions: set[Session] = set()
         self._waiting = 0
+        self._come_back: Callable[[], float] | None = None
+        """After how many seconds somebody may come back who is not taken in any more."""
         self._by_user: dict[UserId, Session | set[Session]] = {}
         """Most users have one connection: a set of one would cost 216 bytes."""
 
@@ -85,11 +87,22 @@ class Connections:
 
         Raises:
             LimitExceeded: the node is full.
+            Restarting: it takes in nobody any more.
         """
+        if self._come_back is not None:
+            raise Restarting(self._come_back())
         if 0 < self._limits.connections <= len(self._sessions) + self._waiting:
             raise LimitExceeded(
                 f"The server is full ({self._limits.connections} connections); try again later."
             )
+
+    def refuse(self, come_back: Callable[[], float]) -> None:
+        """Take in nobody from now on.
+
+        Args:
+            come_back: called for after how many seconds somebody who comes may come back.
+        """
+        self._come_back = come_back
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -121,6 +134,7 @@ class Connections:
 
         Raises:
             LimitExceeded: the node is full, or the user has as many connections as allowed.
+            Restarting: it takes in nobody any more.
             SessionClosed: it ended meanwhile.
         """
         self.check_capacity()
@@ -157,6 +171,8 @@ class Connections:
         code = session.close_code
         if code is not None:
             clean = code is not CloseCode.NORMAL and not code.reconnect
+        elif self._come_back is not None:
+            clean = False  # it was asked to come back: its goodbye is to this node only
         self._sessions.discard(session)
         known = self._by_user.get(session.user_id)
         if isinstance(known, set):

@@ -16,6 +16,7 @@ from hubbub.hub.broker import Broker, Immediate
 from hubbub.hub.catch_up import SLOW, CatchUp
 from hubbub.hub.connections import Connections
 from hubbub.hub.dispatch import Authenticator, Dispatcher
+from hubbub.hub.draining import RESTARTING, Draining
 from hubbub.hub.everyone import Everyone
 from hubbub.hub.feeds import Feeds
 from hubbub.hub.identity import Identity
@@ -95,6 +96,7 @@ class Node:
             self.background,
             timing,
         )
+        self.draining = Draining(self.connections, self.wheel, clock, timing.drain)
         self.catch_up = CatchUp(
             broker, self._readings, self.background, self.statistics, self.connections.close
         )
@@ -162,7 +164,7 @@ class Node:
         traceback: TracebackType | None,
     ) -> None:
         for session in self.connections:
-            self.connections.close(session, CloseCode.SERVICE_RESTART, "The server is restarting")
+            self.connections.close(session, CloseCode.SERVICE_RESTART, RESTARTING)
         await self._exit.aclose()
 
     async def _turn_wheel(self) -> None:

@@ -106,7 +106,7 @@ class TestLifespan:
                 raise ZeroDivisionError
         assert not application.hub.is_running
 
-    @pytest.mark.parametrize("name", ["heartbeat", "presence_lease"])
+    @pytest.mark.parametrize("name", ["heartbeat", "presence_lease", "drain_time"])
     @pytest.mark.parametrize("seconds", [0, -1.0])
     def test_times_that_cannot_work(self, name, seconds):
         with pytest.raises(ConfigurationError, match=name):

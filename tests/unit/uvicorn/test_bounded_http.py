@@ -11,8 +11,9 @@ import pytest
 from hubbub.server.app import create_app
 from hubbub.server.listening import listen
 from hubbub.server.protocols import Protocols
-from hubbub.server.serving import Server, configuration
 from hubbub.server.settings import Settings
+from hubbub.server.stopping import Server
+from hubbub.server.worker import configuration
 from hubbub.uvicorn import BoundedHTTP, DirectWebSocket, bounded_http
 from hubbub.uvicorn.bounded_http import HEAD_BYTES, LINE_BYTES, LINES
 
@@ -29,10 +30,8 @@ async def connect() -> AsyncIterator[Connect]:
     ready = asyncio.Event()
     with listen("127.0.0.1", 0, settings) as listener:
         port = listener.getsockname()[1]
-        server = Server(
-            configuration(create_app(settings), settings, PROTOCOLS),
-            ready.set,
-        )
+        app = create_app(settings)
+        server = Server(configuration(app, settings, PROTOCOLS), app.state.hub, ready.set)
         running = asyncio.create_task(server.serve([listener]))
 
         @asynccontextmanager
