@@ -22,25 +22,35 @@ from hubbub.exceptions import (
     PublishUncertain,
     Refusal,
     TokenExpired,
+    TokenRevoked,
     TooLarge,
     UnknownChannel,
 )
 from hubbub.hub.broker import Reading
+from hubbub.hub.census import Connected, Readers
 from hubbub.hub.channels import Channel
+from hubbub.hub.cluster import ChannelCount, ChannelReaders, Closed, Cluster, Listing
 from hubbub.hub.events import ChatMessage, Event, Typing
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import ConnectionsPolicy, Limits
 from hubbub.hub.namespaces import History, Overflow, Publish, Subscribe
+from hubbub.hub.peers import NodeState
 from hubbub.hub.presence import Roster
 from hubbub.hub.publications import Position, Publication
+from hubbub.hub.revocations import Revocation, Subject
 from hubbub.version import __version__
 
 __all__ = [
     "AuthenticationUnavailable",
     "Channel",
+    "ChannelCount",
+    "ChannelReaders",
     "ChatMessage",
     "CloseCode",
+    "Closed",
+    "Cluster",
     "ConfigurationError",
+    "Connected",
     "ConnectionsPolicy",
     "ErrorCode",
     "Event",
@@ -53,8 +63,10 @@ __all__ = [
     "JWKSet",
     "JWTAuthenticator",
     "Limits",
+    "Listing",
     "MemoryBroker",
     "NamespaceHandle",
+    "NodeState",
     "NotAvailable",
     "OriginPolicy",
     "Overflow",
@@ -63,14 +75,18 @@ __all__ = [
     "Publish",
     "PublishError",
     "PublishUncertain",
+    "Readers",
     "Reading",
     "RedactingFilter",
     "Refusal",
+    "Revocation",
     "Roster",
     "SocketsFirst",
+    "Subject",
     "Subscribe",
     "TokenExpired",
     "TokenIssuer",
+    "TokenRevoked",
     "TooLarge",
     "Typing",
     "UnknownChannel",

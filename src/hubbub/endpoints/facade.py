@@ -1,6 +1,8 @@
 """`Hub`: what an application holds."""
 
 import logging
+import os
+import platform
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
@@ -24,6 +26,7 @@ from hubbub.exceptions import ConfigurationError, InvalidToken, NotAvailable
 from hubbub.hub.attendance import OfflineHook
 from hubbub.hub.broker import Broker, Reading
 from hubbub.hub.channels import USER_NAMESPACE, user_channel
+from hubbub.hub.cluster import Cluster
 from hubbub.hub.dispatch import Authenticator
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import Limits, Timing
@@ -31,6 +34,7 @@ from hubbub.hub.namespaces import Namespace, Namespaces, Publish, Subscribe
 from hubbub.hub.node import Node
 from hubbub.hub.presence import PresenceStore, Roster
 from hubbub.hub.publications import Position
+from hubbub.hub.revocations import Revocation, Revocations
 from hubbub.hub.statistics import Statistics
 from hubbub.types import UserId
 
@@ -111,6 +115,7 @@ class Hub:
             [Namespace(USER_NAMESPACE, subscribe=Subscribe.OWNER, publish=Publish.NOBODY)]
         )
         self._offline_hooks: list[OfflineHook] = []
+        self._revocations = Revocations(self._clock)
         self._authenticator: object = authenticate
         self._read_token = self._token_reader(authenticate, allow_anonymous=allow_anonymous)
         self._authenticate = for_connections(self._read_token)
@@ -123,6 +128,7 @@ class Hub:
             self._tickets,
             OriginPolicy(allowed_origins),
             session_cookie,
+            self._revocations,
             allow_anonymous=allow_anonymous,
         )
         self._node: Node | None = None
@@ -160,6 +166,8 @@ class Hub:
             self._clock,
             self._limits,
             self._timing,
+            self._revocations,
+            f"{platform.node()}:{os.getpid()}",
         )
         node.attendance.offline_hooks.extend(self._offline_hooks)
         redaction = RedactingFilter(cookies=[self._session_cookie] if self._session_cookie else [])
@@ -196,7 +204,7 @@ class Hub:
 
         Raises:
             HTTPException: 401 without a valid credential (on HTTP and SSE routes).
-            WebSocketException: 4001 (on WebSocket routes).
+            WebSocketException: 4001, or 4010 where it was revoked (on WebSocket routes).
         """
         return await self._doorkeeper.identity(connection)
 
@@ -244,18 +252,36 @@ class Hub:
         code: CloseCode = CloseCode.FORBIDDEN,
         reason: str = "Disconnected by the server",
     ) -> int:
-        """Close every connection of a user; return how many there were.
+        """Close every connection of a user, on every node; return how many there were.
+
+        Nodes that do not answer within two seconds are not in the number; `Hub.cluster.disconnect` names them.
 
         Raises:
             ValueError: there is no such `code`.
+            BadRequest: there can be no such user.
+            PublishError: the broker did not take it.
         """
-        known = next((each for each in CloseCode if each == code), None)
-        if known is None:
-            raise ValueError(f"There is no close code {code}; see hubbub.CloseCode.")
-        sessions = self._running.connections.of_user(UserId(user_id))
-        for session in sessions:
-            self._running.connections.close(session, known, reason)
-        return len(sessions)
+        return (await self.cluster.disconnect(user_id, code=code, reason=reason)).connections
+
+    async def revoke(
+        self,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        token_id: str | None = None,
+        until: float | None = None,
+    ) -> Revocation:
+        """End what a user, a session or a token may do, on every node and for good; see `Cluster.revoke`.
+
+        Raises:
+            ValueError: not exactly one thing is named.
+            BadRequest: there can be no such thing, or `until` is over.
+            LimitExceeded: as many revocations as can be remembered are.
+            PublishError: the broker did not take it (`PublishUncertain`: it is unknown whether it did; repeat it).
+        """
+        return await self.cluster.revoke(
+            user_id=user_id, session_id=session_id, token_id=token_id, until=until
+        )
 
     async def presence(self, channel: str, *, limit: int = 100, after: str | None = None) -> Roster:
         """List the users in a channel, in the order of their ids, a page at a time.
@@ -282,6 +308,11 @@ class Hub:
         """
         parsed, _ = self._namespaces.resolve(channel)
         return await self._running.broker.history(parsed.name, limit=limit, before=before)
+
+    @property
+    def cluster(self) -> Cluster:
+        """All nodes together: which there are, who is connected where."""
+        return self._running.cluster
 
     @property
     def statistics(self) -> Statistics:
@@ -313,7 +344,7 @@ class Hub:
         self, authenticate: Callable[..., Any] | None, *, allow_anonymous: bool
     ) -> Authenticator:
         if authenticate is not None:
-            return checked(self._injector.prepare(authenticate, {"token": str}))
+            return checked(self._injector.prepare(authenticate, {"token": str}), self._revocations)
         if not allow_anonymous:
             logger.warning("This Hub lets nobody in: give it authenticate=… or allow_anonymous=True.")
 

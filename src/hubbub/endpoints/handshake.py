@@ -15,6 +15,7 @@ from hubbub.exceptions import AuthenticationUnavailable, Forbidden, HookTimeout,
 from hubbub.hub.channels import name_problem, user_channel
 from hubbub.hub.dispatch import Authenticator
 from hubbub.hub.identity import ANONYMOUS_IDENTITY, Identity
+from hubbub.hub.revocations import Revocations
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -29,6 +30,7 @@ class Doorkeeper:
         tickets: redeems tickets.
         origins: which pages' browsers may come in.
         session_cookie: the cookie that carries a token; `None` looks at no cookie.
+        revocations: whose tickets are worth nothing any more.
         allow_anonymous: whether somebody without a credential comes in as the user ``""``.
     """
 
@@ -38,10 +40,12 @@ class Doorkeeper:
         tickets: TicketStore,
         origins: OriginPolicy,
         session_cookie: str | None,
+        revocations: Revocations | None = None,
         *,
         allow_anonymous: bool,
     ) -> None:
         self.authenticate = authenticate
+        self._revocations = revocations
         self._tickets = tickets
         self._origins = origins
         self._session_cookie = session_cookie
@@ -61,13 +65,16 @@ class Doorkeeper:
         """Return who a handshake speaks for; `None` where it does not say and must.
 
         Raises:
-            InvalidToken: its credential is not valid.
+            InvalidToken: its credential is not valid (`TokenRevoked`: not any more).
         """
         credential = find_credential(headers, query_string, subprotocols, cookie=self._session_cookie)
         if credential is None:
             return ANONYMOUS_IDENTITY if self._allow_anonymous else None
         if credential.kind is CredentialKind.TICKET:
-            return await self._tickets.redeem(credential.value)
+            identity = await self._tickets.redeem(credential.value)
+            if self._revocations is not None:
+                self._revocations.check(identity)
+            return identity
         return await self.authenticate(credential.value)
 
     async def identity(self, connection: HTTPConnection) -> Identity:
@@ -76,7 +83,7 @@ class Doorkeeper:
         Raises:
             HTTPException: 401 without a valid credential, 403 from a foreign Origin, 503 while tokens cannot be
                 checked (on HTTP routes).
-            WebSocketException: 4001, 4003 or 1013 (on WebSocket routes).
+            WebSocketException: 4001, 4003, 4010 or 1013 (on WebSocket routes).
         """
         try:
             return await self._of_connection(connection)
@@ -110,8 +117,15 @@ def refuse(connection: HTTPConnection, status: int, code: CloseCode, message: st
     return HTTPException(status, message, headers=headers)
 
 
-def checked(authenticate: Callable[..., Awaitable[Any]]) -> Authenticator:
-    """Make an authenticator of a user's callable: `None` is an invalid token, anything odd an error."""
+def checked(
+    authenticate: Callable[..., Awaitable[Any]], revocations: Revocations | None = None
+) -> Authenticator:
+    """Make an authenticator of a user's callable: `None` is an invalid token, anything odd an error.
+
+    Args:
+        authenticate: the callable.
+        revocations: whose tokens are not taken any more.
+    """
 
     async def call(token: str) -> Identity:
         try:
@@ -127,6 +141,8 @@ def checked(authenticate: Callable[..., Awaitable[Any]]) -> Authenticator:
         problem = None if identity.is_anonymous else name_problem(user_channel(identity.user_id))
         if problem:
             raise InvalidToken(f"The token's user id {problem}, with `user:` before it.")
+        if revocations is not None:
+            revocations.check(identity)
         return identity
 
     return call

@@ -99,6 +99,8 @@ class Connection(QueuedOutlet):
 
     __slots__ = ("_aborted", "_clean", "_node", "_receive", "_session", "_task", "encoding")
 
+    transport = "websocket"
+
     def __init__(
         self, node: Node, encoding: TextEncoding, writers: Writers, receive: Receive, send: Send
     ) -> None:

@@ -17,6 +17,7 @@ from hubbub.hub.namespaces import Namespaces
 from hubbub.hub.outlet import Pulse
 from hubbub.hub.presence import Roster
 from hubbub.hub.replies import PingSent, Reply, Unsubscribed, Welcome
+from hubbub.hub.revocations import Revocations
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
 from hubbub.hub.subscriptions import Subscriptions
@@ -45,6 +46,7 @@ class Connections:
         wheel: for heartbeats and expiry.
         background: ends subscriptions whose token expired.
         timing: for heartbeats and expiry.
+        revocations: whom not to let in, nor let renew.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Connections:
         wheel: Wheel,
         background: Background,
         timing: Timing,
+        revocations: Revocations,
     ) -> None:
         self._subscriptions = subscriptions
         self._attendance = attendance
@@ -67,6 +70,7 @@ class Connections:
         self._clock = clock
         self._wheel = wheel
         self._background = background
+        self._revocations = revocations
         self.heartbeat = timing.heartbeat
         self._leeway = timing.leeway
         # Bound once: a bound method for each timer would be 64 bytes.
@@ -114,9 +118,12 @@ class Connections:
         Raises:
             LimitExceeded: the node is full, or the user has as many connections as allowed.
             SessionClosed: it ended meanwhile.
+            TokenRevoked: its identity was revoked.
         """
         self.check_capacity()
         self.check_user(session.identity)
+        # In the step in which it is registered: what is revoked from now on finds it among the sessions.
+        self._revocations.check(session.identity)
         self._replace(session.identity)
         self._register(session)
         self._statistics.connections += 1
@@ -165,9 +172,11 @@ class Connections:
         Raises:
             Forbidden: the identity is another user's.
             SessionClosed: it ended while the identity was being established.
+            TokenRevoked: the identity was revoked.
         """
         if session.closed:
             raise SessionClosed
+        self._revocations.check(identity)
         if session.identity.is_anonymous and not identity.is_anonymous:
             await self._become(session, identity)
             return

@@ -3,7 +3,7 @@
 import asyncio
 
 from hubbub.hub.background import Background
-from hubbub.hub.broker import Broker
+from hubbub.hub.broker import Broker, Receiver
 from hubbub.hub.channels import EVERYONE
 from hubbub.hub.everyone import Everyone
 from hubbub.hub.fanout import Feed
@@ -36,6 +36,7 @@ class Feeds:
         self._turn = turn
         self._feeds: dict[str, Feed] = {}
         self._everyone: Everyone | None = None
+        self._reserved: dict[str, Receiver] = {}
         self._changing: dict[str, asyncio.Future[None] | None] = {}
         """Channels whose subscription at the broker is being changed, and what tells those who wait for that."""
         broker.deliver_to(self.receive)
@@ -44,6 +45,11 @@ class Feeds:
         """Begin to receive what is for everyone."""
         self._everyone = everyone
         await self._broker.subscribe(EVERYONE)
+
+    async def reserve(self, channel: str, receiver: Receiver) -> None:
+        """Begin to receive a channel of the nodes' own, which no client can name, for somebody else than sessions."""
+        self._reserved[channel] = receiver
+        await self._broker.subscribe(channel)
 
     def receive(self, publication: Publication) -> None:
         """Deliver what came from the broker."""
@@ -54,6 +60,8 @@ class Feeds:
         elif publication.channel == EVERYONE and self._everyone is not None:
             self._statistics.publications += 1
             self._everyone.deliver(publication)
+        elif (receiver := self._reserved.get(publication.channel)) is not None:
+            receiver(publication)
 
     async def acquire(self, channel: str, namespace: Namespace) -> Feed:
         """Take hold of a channel's feed; when this returns, the broker delivers it here.
