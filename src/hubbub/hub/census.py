@@ -127,10 +127,6 @@ class Census:
         rows = tuple(Readers(name, counts[name], len(users[name])) for name in page)
         return ChannelsPage(rows, len(names) > limit)
 
-    def count_channels(self) -> int:
-        """Count the channels that have readers here."""
-        return len({name for session in self._open(self._connections) for name in session.subscriptions})
-
     def _sessions(self, query: ConnectionsQuery) -> Iterable[Session]:
         if query.user_id is None:
             found: Iterable[Session] = self._connections
