@@ -59,12 +59,13 @@ class Readers(msgspec.Struct, frozen=True, gc=False):
 
 
 class ConnectionsQuery(msgspec.Struct, frozen=True, gc=False):
-    """Asks for connections in the order of their ids, the next `limit` behind `after`."""
+    """Asks for connections in the order of their ids, the next `limit` behind `after`; or for one."""
 
     limit: int
     after: str = ""
     user_id: str | None = None
     slow: bool = False
+    session_id: str | None = None
 
 
 class ChannelsQuery(msgspec.Struct, frozen=True, gc=False):
@@ -132,7 +133,12 @@ class Census:
             found: Iterable[Session] = self._connections
         else:
             found = self._connections.of_user(UserId(query.user_id))
-        return (session for session in self._open(found) if session.slow or not query.slow)
+        only = query.session_id
+        return (
+            session
+            for session in self._open(found)
+            if (session.slow or not query.slow) and (only is None or session.id == only)
+        )
 
     def _open(self, sessions: Iterable[Session]) -> Iterable[Session]:
         return (session for session in sessions if not session.closed)

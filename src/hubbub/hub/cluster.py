@@ -116,26 +116,33 @@ class Cluster:
         return Listing(tuple(rows), None, survey.unanswered)
 
     async def connections(
-        self, *, user_id: str | None = None, slow: bool = False, limit: int = 100, after: str | None = None
+        self,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        slow: bool = False,
+        limit: int = 100,
+        after: str | None = None,
     ) -> Listing[Connected]:
         """List connections, those that were opened first before the others.
 
         Args:
             user_id: whose; `None` everybody's.
+            session_id: only this one.
             slow: only those that cannot be written to at the moment.
             limit: how many, at most 500.
             after: the cursor of the page before.
 
         Raises:
-            BadRequest: the limit is out of range, or the user cannot be.
+            BadRequest: the limit is out of range, or there can be no such user or session.
             LimitExceeded: too many questions to the other nodes are open.
             PublishError: the broker did not take the question.
         """
         check_limit(limit)
-        for text in (user_id, after):
+        for text in (user_id, session_id, after):
             if text:
                 check_id(text)
-        query = ConnectionsQuery(limit, after or "", user_id, slow)
+        query = ConnectionsQuery(limit, after or "", user_id, slow, session_id)
         survey = await self._control.surveys.ask("connections", query, ConnectionsPage)
         pages = survey.answers.values()
         rows = sorted((row for page in pages for row in page.rows), key=lambda row: row.session_id)

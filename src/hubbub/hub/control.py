@@ -32,6 +32,8 @@ MARGIN = 3600.0
 """Seconds after the end of a token for which its revocation is kept: authenticators have a leeway, and clocks differ."""
 RENEWAL = 3600.0
 """Seconds between two looks for revocations that the log will let go of before they end."""
+LONGEST = 10 * 365 * 86_400.0
+"""Seconds for which a revocation may be kept."""
 MAX_ID = 1024
 """Characters of an id that can be revoked."""
 
@@ -173,8 +175,8 @@ class Control:
         now = self._clock.time()
         if until is None:
             until = now + LOG.ttl
-        if not now < until < float("inf"):
-            raise BadRequest("`until` is a time in the future.")
+        if not now < until <= now + LONGEST:
+            raise BadRequest("`until` is a time in the future, within ten years.")
         if self._revocations.is_full:
             raise LimitExceeded(
                 f"{len(self._revocations)} revocations are known, which is as many as can be; most are kept until the "

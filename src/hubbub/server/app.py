@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from hubbub import Hub, Limits, SocketsFirst, TokenIssuer, __version__
+from hubbub.server.admin import admin_routes
+from hubbub.server.batches import batch_routes
 from hubbub.server.bodies import BodyLimit, body_limit
 from hubbub.server.channels import channel_routes
 from hubbub.server.console_page import console_routes
@@ -14,7 +16,9 @@ from hubbub.server.metrics import metrics_routes
 from hubbub.server.namespaces import Policy, read_namespaces
 from hubbub.server.origins import add_cors, page_check
 from hubbub.server.problems import RESPONSES, add_problems
+from hubbub.server.revoking import revoking_routes
 from hubbub.server.scopes import bearer
+from hubbub.server.sessions import session_routes
 from hubbub.server.settings import Settings
 from hubbub.server.sign_in import COOKIE, Codes, me_routes, sign_in_routes
 from hubbub.server.signing_keys import SigningKeys, signing_keys
@@ -53,7 +57,16 @@ def create_app(settings: Settings, keys: SigningKeys | None = None) -> FastAPI:
     app.add_middleware(SocketsFirst, hub=hub)
     own_pages = Depends(page_check(settings.allowed_origins))
     app.include_router(sign_in_routes(codes, secure=secure), prefix=API, dependencies=[own_pages])
-    for routes in (hub.api, me_routes(hub), channel_routes(hub), user_routes(hub)):
+    for routes in (
+        hub.api,
+        me_routes(hub),
+        session_routes(hub),
+        batch_routes(hub),
+        channel_routes(hub),
+        revoking_routes(hub),
+        user_routes(hub),
+        admin_routes(hub),
+    ):
         app.include_router(routes, prefix=API, dependencies=[Depends(bearer())])
     app.include_router(health_routes(hub))
     app.include_router(metrics_routes(hub))
