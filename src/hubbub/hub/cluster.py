@@ -104,6 +104,21 @@ class Cluster:
         """The id of the node that asks."""
         return self._control.node_id
 
+    @property
+    def known_nodes(self) -> int:
+        """How many nodes this one hears of, itself included."""
+        return len(self._control.peers)
+
+    @property
+    def revocations(self) -> int:
+        """How many revocations this node knows that have not ended."""
+        return len(self._control.revocations)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether this node could not read what was revoked when it last tried; it goes on trying every two seconds."""
+        return self._control.orders.is_behind
+
     async def nodes(self) -> Listing[NodeState]:
         """List the nodes, the eldest first.
 

@@ -87,12 +87,13 @@ class Control:
         self._name = name
         self._feeds = feeds
         self._connections = connections
-        self._revocations = revocations
+        self.revocations = revocations
         self._clock = clock
         self._background = background
         self._started_at = clock.time()
         self._ids = SecretIds()
-        self._is_looking = False
+        self._sought: set[str] = set()
+        """Sessions and tokens that were revoked in this turn, and whose connections are to be found."""
         self.draining = False
         """Whether this node tells the others that it is about to stop."""
         self.census = Census(node_id, connections)
@@ -177,9 +178,9 @@ class Control:
             until = now + LOG.ttl
         if not now < until <= now + LONGEST:
             raise BadRequest("`until` is a time in the future, within ten years.")
-        if self._revocations.is_full:
+        if self.revocations.is_full:
             raise LimitExceeded(
-                f"{len(self._revocations)} revocations are known, which is as many as can be; most are kept until the "
+                f"{len(self.revocations)} revocations are known, which is as many as can be; most are kept until the "
                 "tokens they are about have ended."
             )
         revocation = Revocation(self._ids.new(), subject, value, now, until)
@@ -193,7 +194,7 @@ class Control:
         Raises:
             PublishError: the broker did not take it.
         """
-        for revocation in tuple(self._revocations.logged_before(self._clock.time() - LOG.ttl / 2)):
+        for revocation in tuple(self.revocations.logged_before(self._clock.time() - LOG.ttl / 2)):
             await self._record(revocation)
 
     async def _record(self, revocation: Revocation) -> None:
@@ -211,28 +212,30 @@ class Control:
         self._revoked(revocation, self._clock.time())
 
     def _revoked(self, revocation: Revocation, at: float) -> None:
-        if not self._revocations.add(revocation, at):
+        if not self.revocations.add(revocation, at):
             return
         if revocation.subject is Subject.USER:
             for session in self._connections.of_user(UserId(revocation.value)):
                 self._close_if_covered(session)
-        elif len(self._connections) and not self._is_looking:
+        elif len(self._connections):
             # Which session has this token is not known: one look at all of them for everything that comes in this turn.
-            self._is_looking = True
-            asyncio.get_running_loop().call_soon(self._look)
+            if not self._sought:
+                asyncio.get_running_loop().call_soon(self._look)
+            self._sought.add(revocation.value)
 
     def _look(self) -> None:
-        if self._is_looking:
-            self._is_looking = False
+        if self._sought:
+            sought, self._sought = self._sought, set()
             for session in self._connections:
-                self._close_if_covered(session)
+                if session.identity.token_id in sought or session.id in sought:
+                    self._close_if_covered(session)
 
     def _close_if_covered(self, session: Session) -> None:
-        if session.closed or not self._revocations.covers(session.identity, session.id):
+        if session.closed or not self.revocations.covers(session.identity, session.id):
             return
         self._connections.close(session, CloseCode.REVOKED, REVOKED)
         identity = session.identity
-        if identity.token_id is not None and not self._revocations.covers(identity):
+        if identity.token_id is not None and not self.revocations.covers(identity):
             self._background.start(self._revoke_token(identity.token_id, identity.expires_at))
 
     async def _revoke_token(self, token_id: str, expires_at: float | None) -> None:
@@ -240,7 +243,7 @@ class Control:
         now = self._clock.time()
         until = now + LOG.ttl if expires_at is None else expires_at + MARGIN
         revocation = Revocation(self._ids.new(), Subject.TOKEN, token_id, now, until)
-        self._revocations.add(revocation)
+        self.revocations.add(revocation)
         try:
             await self._record(revocation)
         except PublishError as error:

@@ -15,7 +15,7 @@ from hubbub.types import SessionId
 logger = logging.getLogger(__name__)
 
 CAPACITY = 100_000
-"""Revocations that are remembered at once, at about 700 bytes each."""
+"""Revocations that are remembered at once, at about 550 bytes each."""
 NEVER = 0.0
 
 

@@ -4,7 +4,7 @@ import pytest
 from neighbours import Street
 
 from hubbub.codes import CloseCode
-from hubbub.exceptions import BadRequest, TokenRevoked
+from hubbub.exceptions import BadRequest, PublishError, TokenRevoked
 from hubbub.hub.census import Readers
 from hubbub.hub.cluster import check_user, counted
 from hubbub.hub.identity import Identity
@@ -159,6 +159,21 @@ async def test_a_close_code_that_does_not_exist():
         left = await street.add()
         with pytest.raises(ValueError, match="4999"):
             await left.cluster.disconnect("ada", code=4999)
+
+
+async def test_what_a_node_knows_without_asking():
+    async with Street() as street:
+        left, right = await street.two()
+        await left.cluster.revoke(token_id="t")
+        assert (right.cluster.known_nodes, right.cluster.revocations, right.cluster.is_behind) == (
+            2,
+            1,
+            False,
+        )
+        right.cut()
+        with pytest.raises(PublishError):
+            await right.control.catch_up()
+        assert right.cluster.is_behind
 
 
 def test_counts_are_added_up_by_name():

@@ -87,7 +87,7 @@ class TestRevoking:
             assert (ada.outlet.closed_with, again.outlet.closed_with) == (REVOKED, REVOKED)
             assert other.outlet.closed_with is None
             assert await is_refused(left, token("t-1"))
-            (revocation,) = left.control._revocations._by_thing[Subject.TOKEN, "t-1"]
+            (revocation,) = left.control.revocations._by_thing[Subject.TOKEN, "t-1"]
             assert revocation.until == ends + MARGIN
 
     async def test_a_session_without_a_token_id_ends_alone(self):
@@ -143,7 +143,7 @@ class TestRevoking:
     async def test_when_as_many_are_known_as_can_be_there_is_an_error(self):
         async with Street() as street:
             left = await street.add()
-            left.control._revocations._capacity = 2
+            left.control.revocations._capacity = 2
             for number in range(2):
                 await left.control.revoke(Subject.TOKEN, f"t-{number}")
             with pytest.raises(LimitExceeded, match="2 revocations"):
@@ -233,7 +233,7 @@ class TestBeingAway:
                 await left.control.revoke(Subject.TOKEN, f"t-{number}")
             right = await street.add()
             assert await is_refused(right, token("t-0"))
-            assert len(right.control._revocations) == 3
+            assert len(right.control.revocations) == 3
 
     async def test_a_node_that_was_cut_off_carries_it_out_when_it_is_back(self):
         async with Street() as street:
@@ -283,11 +283,11 @@ class TestBeingAway:
                 await left.control.revoke(Subject.TOKEN, f"t-{number + 2}", ends)
                 await left.control.record_again()
             await right.reconnect()
-            assert len(right.control._revocations) == 4
+            assert len(right.control.revocations) == 4
             later = await street.add()
-            assert len(later.control._revocations) == 4, "none was let go of before its end"
+            assert len(later.control.revocations) == 4, "none was let go of before its end"
             street.clock.advance(2 * LOG.ttl)
-            assert {len(neighbour.control._revocations) for neighbour in street.neighbours} == {0}
+            assert {len(neighbour.control.revocations) for neighbour in street.neighbours} == {0}
 
     async def test_a_node_that_cannot_read_what_was_revoked_does_not_start(self):
         async with Street() as street:
@@ -313,7 +313,7 @@ class TestALogThatIsLost:
             held = await street.streams.broker.history(CONTROL, limit=100)
             assert len(held.publications) == 2, "each once, although both nodes knew the first"
             later = await street.add()
-            assert len(later.control._revocations) == 2
+            assert len(later.control.revocations) == 2
 
     async def test_it_is_found_without_being_told(self):
         async with Street() as street:
@@ -323,7 +323,15 @@ class TestALogThatIsLost:
             await right.control.revoke(Subject.TOKEN, "t-2")
             await street.settle()
             later = await street.add()
-            assert len(later.control._revocations) == 2
+            assert len(later.control.revocations) == 2
+
+    async def test_a_node_that_starts_before_anybody_noticed_makes_them_notice(self):
+        async with Street() as street:
+            left, _ = await street.two()
+            await left.control.revoke(Subject.TOKEN, "t-1")
+            street.streams.lose()
+            later = await street.add()
+            assert await is_refused(later, token("t-1"))
 
     async def test_what_ended_meanwhile_is_not_put_back(self):
         async with Street() as street:
@@ -351,7 +359,7 @@ class TestOrdersOfOtherVersions:
             await street.streams.broker.publish(draft, LOG)
             assert "was skipped" in caplog.text
             await left.control.revoke(Subject.TOKEN, "t-2")
-            assert len(left.control._revocations) == 1
+            assert len(left.control.revocations) == 1
 
     async def test_a_close_code_that_is_not_known_closes_all_the_same(self):
         async with Street() as street:
