@@ -22,6 +22,7 @@ from hubbub.server.sessions import session_routes
 from hubbub.server.settings import Settings
 from hubbub.server.sign_in import COOKIE, Codes, me_routes, sign_in_routes
 from hubbub.server.signing_keys import SigningKeys, signing_keys
+from hubbub.server.stats import stats_routes
 from hubbub.server.tokens import Authenticator, authenticator, code_reader
 from hubbub.server.users import user_routes
 
@@ -63,6 +64,7 @@ def create_app(settings: Settings, keys: SigningKeys | None = None) -> FastAPI:
         session_routes(hub),
         batch_routes(hub),
         channel_routes(hub),
+        stats_routes(hub),
         revoking_routes(hub),
         user_routes(hub),
         admin_routes(hub),

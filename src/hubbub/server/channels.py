@@ -8,8 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from hubbub import Hub, NotAvailable, Publication
-from hubbub.server.nodes import Unanswered, silent
+from hubbub import Hub, Publication
 from hubbub.server.scopes import trusted
 
 EventName = Annotated[str, Field(min_length=1, max_length=255, examples=["created"])]
@@ -71,26 +70,6 @@ class Members(BaseModel):
     members: list[str]
     active_users: int
     next_cursor: str | None
-
-
-class Reach(BaseModel):
-    """Who reads a channel on one node."""
-
-    node: str
-    subscribers: int
-    users: int = Field(description="Of so many users; visitors count as one.")
-
-
-class Stats(BaseModel):
-    """A channel's stream, and who reads it."""
-
-    channel: str
-    epoch: str
-    offset: int = Field(description="How many publications the stream has had.")
-    users: int | None = Field(description="How many are present; null where the namespace keeps no presence.")
-    subscribers: int = Field(description="Connections, on all nodes that answered.")
-    nodes: list[Reach]
-    unanswered: Unanswered
 
 
 class Past(BaseModel):
@@ -171,27 +150,5 @@ def channel_routes(hub: Hub) -> APIRouter:
             "publications": [past(publication) for publication in reading.publications],
         }
         return Response(msgspec.json.encode(page), media_type="application/json")
-
-    @router.get("/channels/{channel:path}/stats", summary="Count what is published and who reads")
-    async def stats(channel: str) -> Stats:
-        """Of the whole cluster: each node is asked, and has two seconds to answer."""
-        top = (await hub.history(channel, limit=1)).top
-        try:
-            users = (await hub.presence(channel, limit=1)).total
-        except NotAvailable:
-            users = None
-        readers = await hub.cluster.readers(channel)
-        return Stats(
-            channel=channel,
-            epoch=top.epoch,
-            offset=top.offset,
-            users=users,
-            subscribers=readers.sessions,
-            nodes=[
-                Reach(node=node, subscribers=each.sessions, users=each.users)
-                for node, each in sorted(readers.nodes.items())
-            ],
-            unanswered=silent(readers.unanswered),
-        )
 
     return router

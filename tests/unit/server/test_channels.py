@@ -130,24 +130,3 @@ async def test_what_is_nested_as_deep_as_it_may_be_can_be_read_again(client, ser
     response = await client.get(f"{CHANNEL}/history", headers=server)
     assert response.status_code == 200
     assert b"[" * 500 + b"]" * 500 in response.content
-
-
-async def test_statistics_of_a_channel(house, server):
-    for user in ("ada", "ada", "bob"):
-        await house.enter(user, "/ws/general")
-    await house.http.post(f"{CHANNEL}/publish", headers=server, json={"event": "x"})
-    stats = (await house.http.get(f"{CHANNEL}/stats", headers=server)).json()
-    (node,) = stats["nodes"]
-    assert (stats["channel"], stats["offset"], stats["users"], stats["subscribers"]) == (
-        "room:general",
-        1,
-        2,
-        3,
-    )
-    assert (node["subscribers"], node["users"], stats["unanswered"]) == (3, 2, [])
-
-
-async def test_statistics_where_nobody_is(client, server):
-    stats = (await client.get("/api/v1/channels/topic:quiet/stats", headers=server)).json()
-    assert (stats["offset"], stats["users"], stats["subscribers"], stats["nodes"]) == (0, None, 0, [])
-    assert (await client.get("/api/v1/channels/nowhere:x/stats", headers=server)).status_code == 404
