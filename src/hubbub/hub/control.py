@@ -121,7 +121,8 @@ class Control:
         await self.peers.beat(asks=True)
 
     async def stop(self) -> None:
-        """Tell the others, as far as that can be done in a second."""
+        """Wait for nobody any more, and tell the others, as far as that can be done in a second."""
+        self.surveys.end()
         try:
             async with asyncio.timeout(1.0):
                 await self.peers.leave()

@@ -107,6 +107,7 @@ class Surveys:
         self._ids = SecretIds()
         self._topics: dict[str, tuple[msgspec.json.Decoder[Any], Respond[Any]]] = {}
         self._open: dict[str, Gathering] = {}
+        self._is_over = False
         orders.on("ask", Question, self._asked)
         orders.on("answer", Answer, self._answered)
 
@@ -135,6 +136,8 @@ class Surveys:
         question = Question(self._ids.new(), self._own, topic, msgspec.Raw(msgspec.json.encode(query)))
         gathering = self._open[question.id] = Gathering(self._known())
         deadline = self._wheel.after(seconds, gathering.end)
+        if self._is_over:
+            gathering.end()
         try:
             await self._orders.tell("ask", question)
             await gathering.done
@@ -142,6 +145,12 @@ class Surveys:
             deadline.cancel()
             del self._open[question.id]
         return self._read(topic, gathering, msgspec.json.Decoder(found))
+
+    def end(self) -> None:
+        """Wait for no more answers, now or later: deadlines do not pass in a node that stops."""
+        self._is_over = True
+        for gathering in self._open.values():
+            gathering.end()
 
     def _read(self, topic: str, gathering: Gathering, decoder: msgspec.json.Decoder[Found]) -> Survey[Found]:
         answers: dict[str, Found] = {}

@@ -146,3 +146,16 @@ async def test_one_that_is_cancelled_leaves_nothing():
         with pytest.raises(asyncio.CancelledError):
             await task
         assert left.control.surveys._open == {}
+
+
+async def test_a_node_that_stops_waits_for_no_answers():
+    async with Street() as street:
+        left, right = await street.two()
+        can_add(left, right)
+        right.stop()
+        asking = asyncio.ensure_future(ask(left, 1))
+        await turns()
+        await street.end(left)
+        assert [state.name for state in (await asking).unanswered] == ["right"]
+        survey = await ask(left, 1)
+        assert {state.name for state in survey.unanswered} == {"left", "right"}
