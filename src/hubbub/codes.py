@@ -77,7 +77,10 @@ class ErrorCode(StrEnum):
     LIMIT_EXCEEDED = "limit_exceeded", "Too many subscriptions or connections."
     RATE_LIMITED = "rate_limited", "More than MESSAGE_RATE messages a second; the message was not taken."
     TIMEOUT = "timeout", "A hook took too long; the message was not taken."
-    UNAVAILABLE = "unavailable", "The broker did not take it; try again."
+    UNAVAILABLE = (
+        "unavailable",
+        "A part that is needed cannot be reached, such as the broker: it was not done; try again.",
+    )
     UNCERTAIN = "uncertain", "It is unknown whether the broker took it; repeat with the same idempotency_key."
     INTERNAL = "internal", "A fault of the server, written in its log."
 

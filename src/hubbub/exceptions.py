@@ -14,7 +14,8 @@
      └─ Refusal                     a command that is answered with an error; carries an `ErrorCode`
          ├─ BadRequest  UnknownType  UnknownEvent  TooLarge
          ├─ Forbidden  NotSubscribed  UnknownChannel  NotAvailable
-         └─ LimitExceeded  RateLimited  HookTimeout
+         ├─ LimitExceeded  RateLimited  HookTimeout
+         └─ Unavailable         a part that is needed cannot be reached at the moment
 """
 
 from typing import ClassVar
@@ -151,3 +152,9 @@ class HookTimeout(Refusal):
     """A hook of the application took longer than its deadline."""
 
     code = ErrorCode.TIMEOUT
+
+
+class Unavailable(Refusal):
+    """The streams, or who is present, cannot be read or changed at the moment: try again."""
+
+    code = ErrorCode.UNAVAILABLE

@@ -1,8 +1,10 @@
 """What the integration tests share."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
+from redis_servers import RedisServer, redis_server
 from serving import Serving, application, hubbub_serve
 
 
@@ -29,3 +31,10 @@ def either(request: pytest.FixtureRequest) -> Serving:
     """Both of them, one after the other."""
     serving: Serving = request.getfixturevalue(request.param)
     return serving
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    """A Redis of the test's own, which keeps nothing; `redis_servers` has those that do."""
+    async with redis_server(tmp_path) as server:
+        yield server

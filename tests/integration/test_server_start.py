@@ -87,10 +87,7 @@ async def test_several_processes_are_refused(tmp_path):
     ("settings", "said"),
     [
         ({"HEARTBEAT": "5"}, "HUBBUB_HEARTBEAT is not a setting: did you mean HUBBUB_HEARTBEAT_INTERVAL?"),
-        (
-            {"REDIS_URL": "redis://x"},
-            "HUBBUB_REDIS_URL is set, and this version of Hubbub has no Redis engine yet",
-        ),
+        ({"REDIS_URL": "memcached://ada:secret@x"}, "A Redis address begins with redis://, not memcached://"),
         ({"SECRET_KEY": "short"}, "HUBBUB_SECRET_KEY has 5 bytes, and 32 are needed at least"),
         (
             {"ALLOWED_ORIGINS": "a.example"},

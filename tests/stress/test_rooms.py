@@ -9,6 +9,7 @@ import json
 import os
 import random
 from collections import deque
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,17 @@ USERS = 30
 PUBLISHERS = 4
 HISTORY = {"calm": 100_000, "close": 2_000, "drop": 60, "conflate": 60}
 CHANNELS = [f"{namespace}:{number}" for namespace in HISTORY for number in range(2)]
+
+
+class Postman:
+    """Receives for somebody else, in its own time."""
+
+    def __init__(self, receive: Callable[[Publication], None]) -> None:
+        self.receive = receive
+
+    def interrupted(self, reason: str) -> None: ...
+
+    async def mend(self, channels: Collection[str]) -> None: ...
 
 
 class Ledger(MemoryBroker):
@@ -85,14 +97,14 @@ class Ledger(MemoryBroker):
 
         def hand_over() -> None:
             while self._mail:
-                receiver(self._mail.popleft())
+                receiver.receive(self._mail.popleft())
 
         def post(publication: Publication) -> None:
             if not self._mail:
                 loop.call_later(self._choices.random() * 0.004, hand_over)
             self._mail.append(publication)
 
-        super().deliver_to(post)
+        super().deliver_to(Postman(post))
 
     async def _dawdle(self) -> None:
         for _ in range(self._choices.randrange(4)):

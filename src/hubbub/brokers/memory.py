@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from itertools import islice
 from types import TracebackType
 from typing import Literal, Self
@@ -93,6 +94,7 @@ class MemoryBroker:
     """
 
     immediate: Literal[True] = True
+    problem: None = None
 
     def __init__(self, clock: Clock | None = None, max_bytes: int = 512 * 1024 * 1024) -> None:
         self._clock = clock or SystemClock()
@@ -133,7 +135,7 @@ class MemoryBroker:
         if idempotency_key is not None and is_message:
             self._seen[draft.channel, idempotency_key] = (now, position)
         if self._receiver is not None and draft.channel in self._subscribed:
-            self._receiver(publication)
+            self._receiver.receive(publication)
         return position
 
     async def subscribe(self, channel: str) -> None:
@@ -165,6 +167,10 @@ class MemoryBroker:
         first = stream.kept[0].offset
         end = len(stream.kept) if before is None else min(len(stream.kept), max(0, before - first))
         return Reading(top, tuple(islice(stream.kept, max(0, end - limit), end)))
+
+    async def positions(self, channels: Sequence[str]) -> list[Position]:
+        """Read the tops of streams."""
+        return [self._top(channel, self._streams.get(channel)) for channel in channels]
 
     async def __aenter__(self) -> Self:
         return self

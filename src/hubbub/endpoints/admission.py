@@ -19,6 +19,7 @@ from hubbub.exceptions import (
     LimitExceeded,
     Refusal,
     SessionClosed,
+    Unavailable,
 )
 from hubbub.hub import commands
 from hubbub.hub.identity import Identity
@@ -176,6 +177,8 @@ def turned(error: Exception) -> Turned:
         case AuthenticationUnavailable() | HookTimeout():
             # Nothing is known about the token, so this is no reason to stay away.
             return Turned(error.code, str(error), CloseCode.TRY_AGAIN_LATER, "Tokens cannot be checked")
+        case Unavailable():
+            return Turned(error.code, error.message, CloseCode.TRY_AGAIN_LATER, "A part cannot be reached")
         case Forbidden():
             return Turned(error.code, error.message, CloseCode.FORBIDDEN, "Forbidden")
         case LimitExceeded():

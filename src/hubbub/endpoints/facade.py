@@ -12,12 +12,11 @@ from starlette.requests import HTTPConnection
 
 from hubbub.authentication.origins import OriginPolicy
 from hubbub.authentication.redaction import RedactingFilter
-from hubbub.authentication.tickets import MemoryTickets, TicketStore
-from hubbub.brokers.memory import MemoryBroker
-from hubbub.brokers.memory_presence import MemoryPresence
+from hubbub.authentication.tickets import TicketStore
 from hubbub.clock import Clock, SystemClock
 from hubbub.codes import CloseCode
 from hubbub.endpoints import routes
+from hubbub.endpoints.engines import choose_engines
 from hubbub.endpoints.handshake import Doorkeeper, checked, for_connections
 from hubbub.endpoints.injection import Injector
 from hubbub.endpoints.namespace import NamespaceHandle
@@ -56,8 +55,10 @@ class Hub:
         app.include_router(hub.router)
 
     Args:
-        broker: carries publications between nodes; `None` is one process with its streams in memory.
-        presence: keeps presence leases; `None` likewise.
+        broker: carries publications between nodes: the address of a Redis, such as ``redis://localhost:6379/0`` (see
+            `hubbub.brokers.redis.Address`), which then keeps presence and tickets too, or a `Broker`; `None` is one
+            process with everything in memory.
+        presence: keeps presence leases; `None` for what goes with the broker.
         authenticate: turns a token into an `Identity`, or returns `None` for one that is not valid. Sync or
             async; may take FastAPI's `Depends`. Without it no token is valid. Where it is an async context manager,
             as a `JWTAuthenticator` is, the lifespan enters it.
@@ -66,7 +67,7 @@ class Hub:
         allow_anonymous: whether connections without a token come in, as the user ``""``.
         session_cookie: the name of a cookie that carries a token; `None` looks at no cookie.
         limits: bounds on connections, subscriptions, sizes and rates.
-        tickets: keeps tickets for handshakes; `None` in memory, for 30 s.
+        tickets: keeps tickets for handshakes; `None` for what goes with the broker, for 30 s.
         heartbeat: seconds between pings.
         presence_lease: seconds after which the members of a node that died have left.
         presence_grace: seconds a lost connection's user stays present, in case they come back.
@@ -101,13 +102,8 @@ class Hub:
         for name, seconds in (("heartbeat", heartbeat), ("presence_lease", presence_lease)):
             if seconds <= 0:
                 raise ConfigurationError(f"{name} is a number of seconds above 0, not {seconds}.")
-        if isinstance(broker, str):
-            raise ConfigurationError(
-                f"broker={broker!r}: this version has the in-memory broker only; leave it out."
-            )
         self._clock = clock or SystemClock()
-        self._broker = broker
-        self._presence = presence
+        self._engines = choose_engines(broker, presence, tickets, self._clock)
         self._limits = limits or Limits()
         self._timing = Timing(heartbeat, presence_lease, presence_grace, leeway)
         self._injector = Injector(hook_timeout)
@@ -120,12 +116,9 @@ class Hub:
         self._read_token = self._token_reader(authenticate, allow_anonymous=allow_anonymous)
         self._authenticate = for_connections(self._read_token)
         self._session_cookie = session_cookie
-        self._tickets = (
-            MemoryTickets(self._clock) if tickets is None else tickets
-        )  # one may be empty, and false
         self._doorkeeper = Doorkeeper(
             self._authenticate,
-            self._tickets,
+            self._engines.tickets,
             OriginPolicy(allowed_origins),
             session_cookie,
             self._revocations,
@@ -135,7 +128,7 @@ class Hub:
         self._writers = Writers()
         self.router = routes.realtime(lambda: self._running, self._doorkeeper, self._writers, auth_deadline)
         """Serves ``/ws``, ``/ws/{room_id}``, ``/ws/notifications/{topic}`` and ``/hubbub.js``."""
-        self.api = routes.tickets(self._tickets, self._doorkeeper, 30.0)
+        self.api = routes.tickets(self._engines.tickets, self._doorkeeper, 30.0)
         """Serves ``POST /ws-ticket``; include it with a prefix such as ``/api/v1``."""
 
     def namespace(self, name: str, **policy: Any) -> NamespaceHandle:
@@ -158,8 +151,8 @@ class Hub:
             raise ConfigurationError("This hub is already running; use one Hub for each application.")
         self._injector.bind(app)
         node = Node(
-            MemoryBroker(self._clock) if self._broker is None else self._broker,
-            MemoryPresence(self._clock) if self._presence is None else self._presence,
+            self._engines.broker(),
+            self._engines.presence(),
             self._namespaces,
             self._authenticate,
             self._read_token,
@@ -328,6 +321,11 @@ class Hub:
     def channels(self) -> int:
         """How many channels have readers on this node."""
         return len(self._running.feeds)
+
+    @property
+    def problem(self) -> str | None:
+        """Why this node should not be given work at the moment; `None` while all is well."""
+        return "not running" if self._node is None else self._node.broker.problem
 
     @property
     def is_running(self) -> bool:

@@ -3,7 +3,7 @@
 `hubbub.testing.conformance.BrokerSuite` holds every implementation to what is promised here.
 """
 
-from collections.abc import Callable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Protocol, Self, runtime_checkable
@@ -12,8 +12,26 @@ import msgspec
 
 from hubbub.hub.publications import Draft, Position, Publication
 
-Receiver = Callable[[Publication], None]
-"""Takes what arrives from the broker; called on the event loop, must neither block nor raise."""
+
+class Receiver(Protocol):
+    """Takes what arrives from the broker."""
+
+    def receive(self, publication: Publication) -> None:
+        """Take a publication; on the event loop, and neither blocking nor raising."""
+        ...
+
+    def interrupted(self, reason: str) -> None:
+        """Learn that publications may be missed from now on.
+
+        Args:
+            reason: ``deaf`` where a canary did not come back, ``connection`` where one broke, ``moved`` where a channel
+                went to another server.
+        """
+        ...
+
+    async def mend(self, channels: Collection[str]) -> None:
+        """Read what was missed of these channels, which are delivered again; returns when they are up to date."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +54,14 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
         top: the position of the newest publication (offset 0 in an empty stream).
         publications: in offset order.
         whole: whether these are all publications after the position that was asked for.
+        began: where the epoch began: at 0, or, where a broker found that it had lost publications, at the last one that it
+            is sure of.
     """
 
     top: Position
     publications: tuple[Publication, ...] = ()
     whole: bool = True
+    began: int = 0
 
 
 @runtime_checkable
@@ -51,7 +72,16 @@ class Immediate(Protocol):
 
 
 class Broker(Protocol):
-    """Carries and keeps publications. An async context manager: entered before use, left at shutdown."""
+    """Carries and keeps publications. An async context manager: entered before use, left at shutdown.
+
+    A broker that may miss deliveries tells its receiver so (`Receiver.interrupted`), and has it read what it missed
+    (`Receiver.mend`), before `problem` is `None` again.
+    """
+
+    @property
+    def problem(self) -> str | None:
+        """Why publications may be missed or refused at the moment; `None` while all is well."""
+        ...
 
     async def publish(
         self, draft: Draft, retention: Retention, idempotency_key: str | None = None
@@ -73,6 +103,9 @@ class Broker(Protocol):
         """Begin to hand this channel's publications to the receiver.
 
         Everything that is stored after this returns is delivered. Repeating it changes nothing.
+
+        Raises:
+            Unavailable: the broker cannot be reached.
         """
         ...
 
@@ -85,12 +118,19 @@ class Broker(Protocol):
 
         `whole` is true if and only if the epochs match, `since.offset` is not above the top, `since.id` (when given)
         is the id stored at that offset, and nothing after it was trimmed; otherwise `publications` is empty.
-        Trimming never changes the epoch; losing the stream does.
+        Trimming never changes the epoch; losing the stream does, or a part of it that somebody has seen.
+
+        Raises:
+            Unavailable: the broker cannot be reached.
         """
         ...
 
     async def history(self, channel: str, *, limit: int, before: int | None = None) -> Reading:
-        """Read at most `limit` publications, the newest ones below the offset `before`."""
+        """Read at most `limit` publications, the newest ones below the offset `before`; raises as `read` does."""
+        ...
+
+    async def positions(self, channels: Sequence[str]) -> list[Position]:
+        """Read the tops of many streams, cheaply; the epoch is empty where there is none. Raises as `read` does."""
         ...
 
     def deliver_to(self, receiver: Receiver) -> None:

@@ -9,6 +9,7 @@ from hubbub.hub.broker import Broker, Reading
 from hubbub.hub.fanout import Subscription, reset
 from hubbub.hub.namespaces import Overflow
 from hubbub.hub.publications import Position, Publication
+from hubbub.hub.readings import Readings
 from hubbub.hub.recovery import newest_for, newest_within
 from hubbub.hub.replies import Gap
 from hubbub.hub.session import Session
@@ -24,7 +25,8 @@ class CatchUp:
     """Looks after sessions that cannot keep up; the owner of every `Session`.
 
     Args:
-        broker: where streams are read.
+        broker: where history is read.
+        readings: where streams are read from a position on.
         background: runs the catching up.
         statistics: counts pauses and gaps.
         close: ends a session.
@@ -33,11 +35,13 @@ class CatchUp:
     def __init__(
         self,
         broker: Broker,
+        readings: Readings,
         background: Background,
         statistics: Statistics,
         close: Close,
     ) -> None:
         self._broker = broker
+        self._readings = readings
         self._background = background
         self._statistics = statistics
         self._close = close
@@ -82,7 +86,7 @@ class CatchUp:
             return
         overflown, overflow = subscription.overflown, feed.namespace.overflow
         held = feed.hold(subscription)
-        reading = await self._broker.read(feed.name, since)
+        reading = await self._readings.read(feed, since)
         if subscription.held is not held:
             return
         if overflow is Overflow.CLOSE and (overflown or not reading.whole):

@@ -13,7 +13,9 @@ from hubbub.hub.session import Session
 from hubbub.types import UserId
 
 MAX_PAGE = 500
-"""Rows of one answer, so that it has a bound in bytes: a row has about 600 at most."""
+"""Rows of one answer, so that it has a bound in bytes: a row has 1.5 KiB at most."""
+LONGEST_TOKEN_ID = 128
+"""Characters of a token's id that is shown."""
 
 
 @runtime_checkable
@@ -36,7 +38,7 @@ class Connected(msgspec.Struct, frozen=True, gc=False):
         channels: on how many channels it is.
         slow: whether it cannot be written to at the moment, or is being brought up to date.
         behind: how many bytes it has missed since it is slow, over all its channels.
-        token_id: of the token it came with (``jti``), where that has one.
+        token_id: of the token it came with (``jti``), where that has one of at most 128 characters.
     """
 
     session_id: str
@@ -144,7 +146,7 @@ class Census:
         return (session for session in sessions if not session.closed)
 
     def _row(self, session: Session) -> Connected:
-        outlet = session.outlet
+        outlet, token_id = session.outlet, session.identity.token_id
         return Connected(
             session.id,
             session.user_id,
@@ -154,7 +156,7 @@ class Census:
             len(session.subscriptions),
             session.slow,
             sum(subscription.behind for subscription in session.subscriptions.values()),
-            session.identity.token_id,
+            token_id if token_id is not None and len(token_id) <= LONGEST_TOKEN_ID else None,
         )
 
 

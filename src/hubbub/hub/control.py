@@ -113,10 +113,11 @@ class Control:
         """Begin to listen, and carry out what the log holds.
 
         Raises:
-            Exception: as the broker raises it. A node that cannot know what was revoked lets nobody in.
+            Unavailable: the broker cannot be reached. A node that cannot know what was revoked lets nobody in.
+            PublishError: likewise.
         """
         for channel in (CONTROL, self.orders.channel):
-            await self._feeds.reserve(channel, self.orders.receive)
+            await self._feeds.reserve(channel, self.orders)
         await self.catch_up()
         await self.peers.beat(asks=True)
 
@@ -133,7 +134,8 @@ class Control:
         """Carry out what was missed while this node was away; whoever knows that it was calls this.
 
         Raises:
-            Exception: as the broker raises it, where the log cannot be read; it is tried again with the next beat.
+            Unavailable: the log cannot be read; it is tried again with the next beat.
+            PublishError: it was read, and what it lacks could not be recorded.
         """
         await self.orders.catch_up()
 

@@ -8,22 +8,25 @@ A `Feed` is what one channel has on this node. A `Subscription` is one session o
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from hubbub.hub.audience import ABSENT, Audience
 from hubbub.hub.namespaces import Namespace, Overflow
 from hubbub.hub.publications import Position, Publication
-from hubbub.hub.replies import Reset
+from hubbub.hub.replies import Gap, Reply, Reset
 from hubbub.hub.turn import Turn
 from hubbub.types import Epoch
 
 if TYPE_CHECKING:
+    from hubbub.hub.readings import Recent
     from hubbub.hub.session import Session
 
 logger = logging.getLogger(__name__)
 
 NOWHERE = Position(Epoch(""), 0)
+HELD = 10_000
+"""Publications that a suspended feed holds; what comes beyond that it reads."""
 
 
 class Subscription:
@@ -112,21 +115,26 @@ class Feed(Audience):
         name: the channel.
         namespace: its policy.
         turn: calls `flush` at the end of a turn in which something arrived.
+        notice: is told when publications are missing; it reads them, and lets the feed `go_on`.
     """
 
     __slots__ = (
+        "_later",
         "_newest",
+        "_notice",
         "_pending",
         "_waiting",
         "holders",
         "listening",
         "namespace",
         "position",
+        "recent",
     )
 
-    def __init__(self, name: str, namespace: Namespace, turn: Turn) -> None:
+    def __init__(self, name: str, namespace: Namespace, turn: Turn, notice: "Callable[[Feed], None]") -> None:
         super().__init__(name, turn)
         self.namespace = namespace
+        self._notice = notice
         self.holders = 0
         """How many subscriptions need this feed, those included that are only being set up."""
         self.listening = False
@@ -138,6 +146,16 @@ class Feed(Audience):
         """The offset of the last stored publication that arrived, in the epoch of `position`."""
         self._pending: list[Publication] | None = None
         """What arrived in this turn."""
+        self.recent: Recent | None = None
+        """Told of every stored publication, for sessions that come back."""
+        self._later: list[Publication] | None = None
+        """What arrived while something before it is missing; `None` while nothing is."""
+
+    @property
+    def reached(self) -> Position:
+        """The place of the last stored publication that arrived."""
+        position = self.position
+        return position if position.offset == self._newest else Position(position.epoch, self._newest)
 
     @property
     def waiting(self) -> Collection["Session"]:
@@ -148,15 +166,62 @@ class Feed(Audience):
         """Hand a publication to every session, at the end of the turn."""
         if not publication.offset:
             self._put_off(publication)
+        elif self._later is not None:
+            if len(self._later) < HELD:
+                self._later.append(publication)
+            return
         else:
-            if publication.epoch != self.position.epoch:
-                self.flush()
-                self._begin_anew(publication)
+            epoch = self.position.epoch
+            if not epoch:
+                self._move_to(Position(publication.epoch, publication.offset - 1))
+            elif publication.epoch != epoch and publication.offset == 1:
+                self.begin_anew(publication.epoch, 0)
+            elif publication.epoch != epoch or publication.offset > self._newest + 1:
+                self._later = [publication]
+                self._notice(self)
+                return
             if publication.offset > self._newest:  # a broker may repeat itself around a subscribe
                 self._newest = publication.offset
+                if self.recent is not None:
+                    self.recent.append(publication)
                 self._put_off(publication)
         if self._waiting:
             self._deliver_to_waiting(publication)
+
+    def suspend(self) -> Position:
+        """Hold what arrives from now on until `go_on`; return where the stream has to be read from."""
+        self.flush()
+        if self._later is None:
+            self._later = []
+        return self.reached
+
+    def go_on(self, missed: Iterable[Publication]) -> bool:
+        """Give out what was missed, then what was held, then everything as it comes.
+
+        Returns:
+            Whether that is all; something of another epoch was held, or more than is held.
+        """
+        later, self._later = self._later or [], None
+        epoch = self.position.epoch
+        for publication in (*missed, *later):
+            if publication.epoch == epoch or not epoch:
+                self.deliver(publication)
+        return len(later) < HELD and all(publication.epoch == epoch for publication in later)
+
+    def begin_anew(self, epoch: Epoch, began: int) -> None:
+        """Tell every session that the stream began anew at an offset."""
+        reply = Reset(channel=self.name, position=Position(epoch, began))
+        self._leave_behind(reply)
+        self._move_to(reply.position)
+
+    def skip_to(self, offset: int) -> int:
+        """Tell every session of a gap up to an offset; return how many publications are in it."""
+        first = self._newest + 1
+        if offset < first:
+            return 0
+        self._leave_behind(Gap(channel=self.name, first=first, last=offset))
+        self._move_to(Position(self.position.epoch, offset))
+        return offset - first + 1
 
     def flush(self) -> None:
         """Give every live session what arrived since the last time, in one frame."""
@@ -279,20 +344,19 @@ class Feed(Audience):
         return (here.epoch, here.offset) == (there.epoch, there.offset)
 
     def _move_to(self, position: Position) -> None:
+        if self.position.epoch not in {"", position.epoch}:
+            self.recent = None
         self.position = position
         self._newest = position.offset
 
-    def _begin_anew(self, publication: Publication) -> None:
-        first, before = not self.position.epoch, self.position
-        self._move_to(Position(publication.epoch, publication.offset - 1))
-        if first:
-            return
-        reply = reset(self.name, publication.epoch)
+    def _leave_behind(self, reply: Reply) -> None:
+        """Tell the live sessions of something; those that lag find it out from where they stand."""
+        self.flush()
         for subscription in self.live:
             if not subscription.lagging:
                 subscription.session.send(reply)
-            elif not subscription.behind:  # it is told when it is brought up to date, from where it stands
-                subscription.position = before
+            elif not subscription.behind:
+                subscription.position = self.position
                 subscription.behind = 1
 
 

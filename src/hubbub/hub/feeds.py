@@ -1,16 +1,35 @@
 """The feeds of this node: which channels it listens to, and what arrives for them."""
 
 import asyncio
+from collections.abc import Collection
+from typing import Protocol
 
 from hubbub.hub.background import Background
-from hubbub.hub.broker import Broker, Receiver
+from hubbub.hub.broker import Broker
 from hubbub.hub.channels import EVERYONE
 from hubbub.hub.everyone import Everyone
 from hubbub.hub.fanout import Feed
+from hubbub.hub.mending import Mender
 from hubbub.hub.namespaces import Namespace
 from hubbub.hub.publications import Publication
 from hubbub.hub.statistics import Statistics
 from hubbub.hub.turn import Turn
+
+
+class Reserved(Protocol):
+    """Receives a channel of the nodes' own, which no client can name."""
+
+    def receive(self, publication: Publication) -> None:
+        """Take a publication; neither blocking nor raising."""
+        ...
+
+    async def mend(self) -> None:
+        """Read what may have been missed.
+
+        Raises:
+            Unavailable: the broker cannot be reached.
+        """
+        ...
 
 
 class Feeds:
@@ -34,20 +53,21 @@ class Feeds:
         self._background = background
         self._statistics = statistics
         self._turn = turn
+        self._mender = Mender(broker, background, statistics)
         self._feeds: dict[str, Feed] = {}
         self._everyone: Everyone | None = None
-        self._reserved: dict[str, Receiver] = {}
+        self._reserved: dict[str, Reserved] = {}
         self._changing: dict[str, asyncio.Future[None] | None] = {}
         """Channels whose subscription at the broker is being changed, and what tells those who wait for that."""
-        broker.deliver_to(self.receive)
+        broker.deliver_to(self)
 
     async def listen(self, everyone: Everyone) -> None:
         """Begin to receive what is for everyone."""
         self._everyone = everyone
         await self._broker.subscribe(EVERYONE)
 
-    async def reserve(self, channel: str, receiver: Receiver) -> None:
-        """Begin to receive a channel of the nodes' own, which no client can name, for somebody else than sessions."""
+    async def reserve(self, channel: str, receiver: Reserved) -> None:
+        """Begin to receive a channel for somebody else than sessions."""
         self._reserved[channel] = receiver
         await self._broker.subscribe(channel)
 
@@ -61,7 +81,21 @@ class Feeds:
             self._statistics.publications += 1
             self._everyone.deliver(publication)
         elif (receiver := self._reserved.get(publication.channel)) is not None:
-            receiver(publication)
+            receiver.receive(publication)
+
+    def interrupted(self, reason: str) -> None:
+        """Count a break in what the broker delivers."""
+        self._statistics.count(self._statistics.interruptions, reason)
+
+    async def mend(self, channels: Collection[str]) -> None:
+        """Read what the broker may not have delivered, and give it out; to those first who may close sessions."""
+        for receiver in {self._reserved[channel] for channel in channels if channel in self._reserved}:
+            await receiver.mend()
+        await self._mender.mend([self._feeds[channel] for channel in channels if channel in self._feeds])
+
+    async def look(self) -> None:
+        """Find out whether something that nobody noticed is missing."""
+        await self._mender.look([feed for feed in self._feeds.values() if feed.listening])
 
     async def acquire(self, channel: str, namespace: Namespace) -> Feed:
         """Take hold of a channel's feed; when this returns, the broker delivers it here.
@@ -70,7 +104,7 @@ class Feeds:
         """
         feed = self._feeds.get(channel)
         if feed is None:
-            feed = self._feeds[channel] = Feed(channel, namespace, self._turn)
+            feed = self._feeds[channel] = Feed(channel, namespace, self._turn, self._mender.notice)
         feed.holders += 1
         if not feed.listening:
             try:

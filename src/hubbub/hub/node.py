@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from hubbub.clock import Clock
 from hubbub.codes import CloseCode
+from hubbub.exceptions import Unavailable
 from hubbub.hub.attendance import Attendance
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker, Immediate
@@ -27,6 +28,7 @@ from hubbub.hub.outlet import Encoding, Outlet
 from hubbub.hub.peers import BEAT
 from hubbub.hub.presence import PresenceStore
 from hubbub.hub.publishing import Publisher
+from hubbub.hub.readings import Readings
 from hubbub.hub.revocations import Revocations
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
@@ -39,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 SWEEP = 0.5
 """Seconds between two looks for leases that are over."""
+LOOK = 5.0
+"""Seconds between two looks for publications that a broker lost without noticing: one is found within twice that."""
 
 
 class Node:
@@ -84,8 +88,9 @@ class Node:
         )
         self.turn = Turn(call_soon, call_later, clock, self._overflow, self.statistics)
         self.feeds = Feeds(broker, self.background, self.statistics, self.turn)
+        self._readings = Readings(broker, clock.monotonic)
         self.subscriptions = Subscriptions(
-            broker, self.feeds, self.attendance, namespaces, self.statistics, limits.subscriptions
+            self._readings, self.feeds, self.attendance, namespaces, self.statistics, limits.subscriptions
         )
         revocations = Revocations(clock) if revocations is None else revocations
         self.connections = Connections(
@@ -102,21 +107,28 @@ class Node:
         )
         self._ids = SecretIds()
         self.control = self._make_control(name, revocations)
-        self.catch_up = CatchUp(broker, self.background, self.statistics, self.connections.close)
-        self.dispatcher = Dispatcher(
-            broker,
+        self.catch_up = CatchUp(
+            broker, self._readings, self.background, self.statistics, self.connections.close
+        )
+        self.dispatcher = self._make_dispatcher(authenticate, read_subscription_token)
+        self._immediate = isinstance(broker, Immediate) and isinstance(presence, Immediate)
+        self._exit = AsyncExitStack()
+        self._turning: set[str] = set()
+
+    def _make_dispatcher(
+        self, authenticate: Authenticator, read_subscription_token: Authenticator
+    ) -> Dispatcher:
+        return Dispatcher(
+            self.broker,
             self.connections,
             self.subscriptions,
             self.publisher,
             self.attendance,
-            namespaces,
+            self.namespaces,
             authenticate,
             read_subscription_token,
             self.statistics,
         )
-        self._immediate = isinstance(broker, Immediate) and isinstance(presence, Immediate)
-        self._exit = AsyncExitStack()
-        self._turning: set[str] = set()
 
     def _make_control(self, name: str, revocations: Revocations) -> Control:
         return Control(
@@ -172,8 +184,11 @@ class Node:
         await self.control.start()
         self._exit.push_async_callback(self.control.stop)
         self._every(SWEEP, "sweep", self.attendance.sweep)
-        self._every(BEAT, "beat", self.control.beat)
         self._every(RENEWAL, "renewal", self.control.record_again)
+        if not self._immediate:
+            self._every(LOOK, "look", self.feeds.look)
+            self._every(BEAT, "beat", self.control.beat)
+            self.repeat(1.0, self._readings.sweep)
         turner = asyncio.create_task(self._turn_wheel(), name="hubbub wheel")
         self._exit.push_async_callback(self._stop, turner)
         return self
@@ -213,6 +228,8 @@ class Node:
             self._turning.add(name)
             try:
                 await work()
+            except Unavailable as error:
+                logger.debug("The round %r was left out: %s", name, error)
             finally:
                 self._turning.discard(name)
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from hubbub.clock import Clock
+from hubbub.exceptions import PublishError, Unavailable
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker, Retention
 from hubbub.hub.ids import RisingIds
@@ -117,7 +118,8 @@ class Orders:
         """Carry out what the log holds after the position: everything, where that cannot be read whole.
 
         Raises:
-            Exception: as the broker raises it, where it cannot be read.
+            Unavailable: it cannot be read.
+            PublishError: it was read, and what it lacks could not be recorded.
         """
         async with self._reading:
             self._is_due = False
@@ -139,12 +141,24 @@ class Orders:
             await self.when_read()
             self.is_behind = False
 
-    async def _catch_up_logged(self) -> None:
+    async def mend(self) -> None:
+        """Catch up, because the broker may have lost something on the way here.
+
+        Raises:
+            Unavailable: the broker cannot be reached.
+        """
         try:
             await self.catch_up()
-        except Exception:
+        except PublishError as error:
+            logger.warning("What the log of orders lacks could not be recorded; it is tried again: %s", error)
+
+    async def _catch_up_logged(self) -> None:
+        try:
+            await self.mend()
+        except Unavailable as error:
+            logger.warning("The log of orders could not be read; it is tried again: %s", error)
+        finally:
             self._is_due = False
-            logger.exception("The log of orders could not be read; it is tried again")
 
     async def _read_everything(self) -> None:
         before: int | None = None

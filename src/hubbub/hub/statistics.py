@@ -28,7 +28,12 @@ class Statistics:
     catch_ups: int = 0
     """Times a slow session was brought up to date from the streams."""
     gaps: dict[str, int] = field(default_factory=dict)
-    """Publications that a slow session will not get, by the namespace's overflow policy."""
+    """Publications that sessions will not get: by the overflow policy of the namespace for which a session was too slow,
+    ``not_kept`` where there is no stream, ``broker`` where the stream itself had lost them."""
+    interruptions: dict[str, int] = field(default_factory=dict)
+    """Times that the broker may have missed deliveries: ``deaf``, ``connection`` or ``moved``."""
+    mended: int = 0
+    """Publications that the broker did not deliver, and that were found in the stream."""
     outlet: str | None = None
     """How the bytes of the last connection leave: ``direct``, written to its socket, or ``queued``, through ASGI."""
     failures: int = 0

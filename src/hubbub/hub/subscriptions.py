@@ -6,7 +6,7 @@ from collections.abc import Callable
 from hubbub.codes import UnsubscribeCode
 from hubbub.exceptions import Forbidden, NotSubscribed, Refusal, SessionClosed
 from hubbub.hub.attendance import Attendance
-from hubbub.hub.broker import Broker, Reading
+from hubbub.hub.broker import Reading
 from hubbub.hub.channels import EVERYONE, Channel, user_channel
 from hubbub.hub.commands import Subscribe as SubscribeCommand
 from hubbub.hub.fanout import Subscription
@@ -15,6 +15,7 @@ from hubbub.hub.identity import Identity
 from hubbub.hub.namespaces import Namespace, Namespaces, Subscribe
 from hubbub.hub.presence import Roster
 from hubbub.hub.publications import Position
+from hubbub.hub.readings import Readings
 from hubbub.hub.recovery import recovered, visible
 from hubbub.hub.replies import Reply, Subscribed, Unsubscribed
 from hubbub.hub.session import Session
@@ -33,7 +34,7 @@ class Subscriptions:
     """Puts sessions on channels and takes them off.
 
     Args:
-        broker: where streams are read.
+        readings: where streams are read.
         feeds: what this node listens to.
         attendance: who is where.
         namespaces: whose policies hold.
@@ -43,14 +44,14 @@ class Subscriptions:
 
     def __init__(
         self,
-        broker: Broker,
+        readings: Readings,
         feeds: Feeds,
         attendance: Attendance,
         namespaces: Namespaces,
         statistics: Statistics,
         limit: int,
     ) -> None:
-        self._broker = broker
+        self._readings = readings
         self._feeds = feeds
         self._attendance = attendance
         self._namespaces = namespaces
@@ -115,7 +116,7 @@ class Subscriptions:
                 # Told at once, so that whatever ends it from here on, the members hear of both or of neither.
                 await self._attendance.announce_arrival(await self._attendance.enter(session, channel))
             roster = await self._attendance.roster(channel) if namespace.presence else None
-            reading = await self._broker.read(channel, since)
+            reading = await self._readings.read(feed, since)
             if session.closed:
                 raise SessionClosed
             if subscription.held is not held:

@@ -80,6 +80,7 @@ def create_app(settings: Settings, keys: SigningKeys | None = None) -> FastAPI:
 def create_hub(settings: Settings, tokens: Authenticator, namespaces: Mapping[str, Policy]) -> Hub:
     """Build the hub with its namespaces."""
     hub = Hub(
+        broker=settings.redis_url.get_secret_value() if settings.redis_url else None,
         authenticate=tokens,
         allowed_origins=settings.allowed_origins,
         allow_anonymous=settings.allow_anonymous,

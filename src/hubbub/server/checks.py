@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hubbub import ConfigurationError, HubbubError, JWKSet
+from hubbub import ConfigurationError, Hub, HubbubError, JWKSet
 from hubbub.server.app import create_app
 from hubbub.server.data_dir import running_at
 from hubbub.server.namespaces import read_namespaces
@@ -41,6 +41,7 @@ def run_checks() -> Iterator[Result]:
             ("secret", secret),
             ("namespaces", namespaces),
             ("identity provider", identity_provider),
+            ("Redis", redis),
         )
     ]
     yield from results
@@ -94,6 +95,20 @@ def identity_provider(settings: Settings) -> str:
             return await keys.fetch()
 
     return f"{asyncio.run(fetch())} usable keys"
+
+
+def redis(settings: Settings) -> str:
+    """Reach Redis, as a node that starts does."""
+    if settings.redis_url is None:
+        return "none configured: one process, in memory"
+    url = settings.redis_url.get_secret_value()
+    hub = Hub(broker=url, allow_anonymous=True)
+
+    async def reach() -> str:
+        async with hub.lifespan(None):
+            return f"reached, at {url.rpartition('@')[2].partition('?')[0]}"
+
+    return asyncio.run(reach())
 
 
 def application(settings: Settings) -> str:

@@ -31,7 +31,7 @@ def health_routes(hub: Hub) -> APIRouter:
     @router.get("/readyz", summary="Should it be given work?")
     async def readyz(request: Request, response: Response) -> Readiness:
         """200 or 503, with the state of each part."""
-        parts = {"broker": "ok" if hub.is_running else "not running"}
+        parts = {"broker": hub.problem or "ok"}
         ready = all(state == "ok" for state in parts.values())
         response.status_code = 200 if ready else 503
         outlet = hub.statistics.outlet if hub.is_running else None

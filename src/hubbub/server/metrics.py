@@ -88,9 +88,20 @@ COUNTERS = (
     ),
     Row(
         "hubbub_gap_publications",
-        "Publications that a slow connection will not get, by overflow policy.",
+        "Publications that connections will not get, by the reason.",
         lambda hub: hub.statistics.gaps,
         "overflow",
+    ),
+    Row(
+        "hubbub_broker_interruptions",
+        "Times that the broker may have missed deliveries, by the reason.",
+        lambda hub: hub.statistics.interruptions,
+        "reason",
+    ),
+    Row(
+        "hubbub_publications_mended",
+        "Publications that the broker did not deliver, and that were found in the stream.",
+        lambda hub: hub.statistics.mended,
     ),
     Row(
         "hubbub_failures",

@@ -25,7 +25,6 @@ PREFIX = "HUBBUB_"
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:/\s*s)?", re.ASCII)
 
 NOT_BUILT = {
-    "REDIS_URL": "Redis",
     "DATABASE_URL": "database",
     "STORAGE_URL": "storage",
     "SMTP_URL": "mail",
@@ -125,6 +124,13 @@ class Settings(BaseSettings):
         (),
         description="Which algorithms the provider's tokens may use.",
         json_schema_extra=shown("`RS256,ES256,EdDSA`"),
+    )
+
+    redis_url: SecretStr | None = Field(
+        None,
+        description="Many nodes on one Redis 7: `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`; "
+        "see [Many nodes](redis.md).",
+        json_schema_extra=shown("none: one process, in memory"),
     )
 
     allowed_origins: Words = Field(
@@ -246,7 +252,7 @@ def _wrong(name: str) -> str | None:
 
 def _told(details: Any) -> str:
     name = str(details["loc"][0])
-    value = "" if name.startswith("secret") else f"={details['input']}"
+    value = "" if name.startswith("secret") or name == "redis_url" else f"={details['input']}"
     said = details["msg"].removeprefix("Value error, ")
     return f"{PREFIX}{name.upper()}{value}: {said[0].lower()}{said[1:]}."
 

@@ -118,8 +118,9 @@ class TestLifespan:
             Hub(authenticate=authenticate, **{name: seconds})
 
     def test_a_broker_that_is_an_address(self):
-        with pytest.raises(ConfigurationError, match="in-memory broker only"):
-            Hub(authenticate=authenticate, broker="redis://localhost")
+        with pytest.raises(ConfigurationError, match="begins with redis://, not memcached://"):
+            Hub(authenticate=authenticate, broker="memcached://localhost")
+        assert Hub(authenticate=authenticate, broker="redis://localhost").problem == "not running"
 
     def test_without_an_authenticator_it_warns(self, caplog):
         Hub()

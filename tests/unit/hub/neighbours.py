@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self, TypeVar
@@ -13,7 +13,7 @@ from hubbub.brokers.memory import MemoryBroker
 from hubbub.brokers.memory_presence import MemoryPresence
 from hubbub.dialects.plain import PlainJSON
 from hubbub.endpoints.queued import TextEncoding
-from hubbub.exceptions import InvalidToken, PublishError, PublishUncertain
+from hubbub.exceptions import InvalidToken, PublishError, PublishUncertain, Unavailable
 from hubbub.hub.broker import Reading, Receiver, Retention
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import Limits, Timing
@@ -38,10 +38,10 @@ class SharedStreams:
     def lose(self) -> None:
         """Forget everything; what comes next is of a new epoch."""
         self.broker = MemoryBroker(self._clock)
-        self.broker.deliver_to(self._arrived)
+        self.broker.deliver_to(self)
         self.broker._subscribed = Everything()
 
-    def _arrived(self, publication: Publication) -> None:
+    def receive(self, publication: Publication) -> None:
         for line in tuple(self.lines):
             line.arrived(publication)
 
@@ -87,13 +87,13 @@ class Line:
             self.waiting.append(publication)
         else:
             assert self._receiver is not None
-            self._receiver(publication)
+            self._receiver.receive(publication)
 
     async def publish(
         self, draft: Draft, retention: Retention, idempotency_key: str | None = None
     ) -> Position:
-        await self._reach()
-        if self.takes_nothing:
+        await asyncio.sleep(0)
+        if self.is_cut or self.takes_nothing:
             raise PublishError("The broker takes nothing.")
         self.streams.published += 1
         position = await self.streams.broker.publish(draft, retention, idempotency_key)
@@ -108,6 +108,15 @@ class Line:
     async def unsubscribe(self, channel: str) -> None:
         self.subscribed.discard(channel)
 
+    @property
+    def problem(self) -> str | None:
+        return "cut" if self.is_cut else None
+
+    async def mend(self) -> None:
+        """Have everything read that may have been missed."""
+        assert self._receiver is not None
+        await self._receiver.mend(tuple(self.subscribed))
+
     async def read(self, channel: str, since: Position | None = None) -> Reading:
         await self._reach()
         await self.may_read.wait()
@@ -116,6 +125,10 @@ class Line:
     async def history(self, channel: str, *, limit: int, before: int | None = None) -> Reading:
         await self._reach()
         return await self.streams.broker.history(channel, limit=limit, before=before)
+
+    async def positions(self, channels: Sequence[str]) -> list[Position]:
+        await self._reach()
+        return await self.streams.broker.positions(channels)
 
     def deliver_to(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -132,7 +145,7 @@ class Line:
     async def _reach(self) -> None:
         await asyncio.sleep(0)
         if self.is_cut:
-            raise PublishError("The broker cannot be reached.")
+            raise Unavailable("The broker cannot be reached.")
 
 
 class Neighbour:
@@ -195,8 +208,8 @@ class Neighbour:
 
     async def reconnect(self) -> None:
         """Have the broker again, and be told that something may have been missed."""
-        self.line.is_cut = False
-        await self.control.catch_up()
+        self.line.is_cut = self.line.is_deaf = False
+        await self.line.mend()
         await self.street.settle()
 
 

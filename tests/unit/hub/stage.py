@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -96,7 +96,7 @@ class HeldBroker:
     def deliver_again(self, publication: Publication) -> None:
         """Hand one over, whether or not it was before."""
         assert self._receiver is not None
-        self._receiver(publication)
+        self._receiver.receive(publication)
 
     async def lose_streams(self) -> None:
         """Forget everything, as a restarted server does: every stream begins anew."""
@@ -104,7 +104,15 @@ class HeldBroker:
         for channel in self._subscribed:
             await self.inner.subscribe(channel)
 
+    def lose(self, number: int) -> None:
+        """Lose deliveries that were put aside, without a word."""
+        assert self.late is not None
+        for _ in range(number):
+            self.late.popleft()
+
     # The contract.
+
+    problem = None
 
     async def publish(
         self, draft: Draft, retention: Retention, idempotency_key: str | None = None
@@ -123,6 +131,9 @@ class HeldBroker:
 
     async def read(self, channel: str, since: Position | None = None) -> Reading:
         return await self._step("read", channel, self.inner.read, channel, since)
+
+    async def positions(self, channels: Sequence[str]) -> list[Position]:
+        return await self.inner.positions(channels)
 
     async def history(self, channel: str, *, limit: int, before: int | None = None) -> Reading:
         async def history() -> Reading:
@@ -160,10 +171,10 @@ class HeldBroker:
 
     def _fresh(self) -> MemoryBroker:
         broker = MemoryBroker(self._clock)
-        broker.deliver_to(self._arrived)
+        broker.deliver_to(self)
         return broker
 
-    def _arrived(self, publication: Publication) -> None:
+    def receive(self, publication: Publication) -> None:
         if self.late is None:
             self.deliver_again(publication)
         else:

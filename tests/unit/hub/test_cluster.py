@@ -4,7 +4,7 @@ import pytest
 from neighbours import Street
 
 from hubbub.codes import CloseCode
-from hubbub.exceptions import BadRequest, PublishError, TokenRevoked
+from hubbub.exceptions import BadRequest, TokenRevoked, Unavailable
 from hubbub.hub.census import Readers
 from hubbub.hub.cluster import check_user, counted
 from hubbub.hub.identity import Identity
@@ -171,7 +171,7 @@ async def test_what_a_node_knows_without_asking():
             False,
         )
         right.cut()
-        with pytest.raises(PublishError):
+        with pytest.raises(Unavailable):
             await right.control.catch_up()
         assert right.cluster.is_behind
 

@@ -13,6 +13,7 @@ from hubbub.exceptions import (
     PublishUncertain,
     SessionClosed,
     TokenRevoked,
+    Unavailable,
 )
 from hubbub.hub.control import MARGIN, check_id
 from hubbub.hub.identity import Identity
@@ -267,8 +268,7 @@ class TestBeingAway:
             await left.control.revoke(Subject.USER, "ada")
             street.clock.advance(1)
             ada, old = await right.enter("ada"), await right.enter(token("t-1"))
-            right.line.is_deaf = False
-            await right.control.catch_up()
+            await right.reconnect()
             assert old.outlet.closed_with == REVOKED
             assert ada.outlet.closed_with is None
 
@@ -294,7 +294,7 @@ class TestBeingAway:
             await street.add()
             right = Neighbour(street, "right")
             right.cut()
-            with pytest.raises(PublishError):
+            with pytest.raises(Unavailable):
                 await right.control.start()
 
 

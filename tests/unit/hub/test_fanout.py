@@ -155,26 +155,24 @@ async def test_a_first_subscriber_that_gives_up_while_the_second_waits():
         assert (ada.contents(), bob.contents()) == ([], ["two"])
 
 
-async def test_who_subscribes_again_is_answered_before_what_comes_meanwhile():
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_who_subscribes_again_is_answered_before_what_comes_meanwhile(when):
     async with Stage(quiet()) as stage:
         ada = await stage.enter("ada")
         start = since(await ada.join("a"))
         await stage.say(ROOM, "one")
         ada.news()
-        for when in ("before", "after"):
-            stage.broker.hold("read", when=when)
-            joining = stage.start(ada.ask("join_room", room_id="a", since=start))
-            read = await stage.broker.held()
-            await stage.say(ROOM, "meanwhile")
-            assert ada.news() == []
-            read.release()
-            stage.broker.let("read")
-            messages = await joining
-            joined = messages[0]
-            assert joined["recovered"] is True
-            assert [*offsets(joined["messages"]), *offsets(messages)] == list(
-                range(1, 3 if when == "before" else 4)
-            )
+        stage.broker.hold("read", when=when)
+        joining = stage.start(ada.ask("join_room", room_id="a", since=start))
+        read = await stage.broker.held()
+        await stage.say(ROOM, "meanwhile")
+        assert ada.news() == []
+        read.release()
+        stage.broker.let("read")
+        messages = await joining
+        joined = messages[0]
+        assert joined["recovered"] is True
+        assert [*offsets(joined["messages"]), *offsets(messages)] == [1, 2]
         await stage.say(ROOM, "behind")
         assert ada.contents() == ["behind"]
 

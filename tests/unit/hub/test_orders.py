@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from neighbours import Street
 
-from hubbub.exceptions import PublishError
+from hubbub.exceptions import Unavailable
 from hubbub.hub.channels import name_problem
 from hubbub.hub.orders import CONTROL, LOG, channel_of
 from hubbub.hub.publications import Draft, Kind
@@ -89,7 +89,7 @@ async def test_a_node_that_cannot_read_the_log_tries_again():
         found = notes(right)
         right.cut()
         await left.control.orders.record("note", Note("recorded"), "n-1")
-        with pytest.raises(PublishError):
+        with pytest.raises(Unavailable):
             await right.control.catch_up()
         assert right.control.orders.is_behind
         await street.beats(1)

@@ -112,7 +112,7 @@ async def test_a_broker_in_memory_carries_no_signs_of_life():
             node.wheel,
             node.background,
         )
-        broker.deliver_to(alone.orders.receive)
+        broker.deliver_to(alone.orders)
         heard = []
         alone.orders.receive = heard.append
         await broker.subscribe("\x1fcontrol")

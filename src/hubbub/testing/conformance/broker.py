@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from hubbub.hub.broker import Broker, Retention
@@ -21,12 +21,22 @@ class Arrivals:
 
     def __init__(self) -> None:
         self.publications: list[Publication] = []
+        self.interruptions: list[str] = []
+        self.mended: list[str] = []
         self._changed = asyncio.Event()
 
-    def take(self, publication: Publication) -> None:
-        """Be the broker's receiver."""
+    def receive(self, publication: Publication) -> None:
+        """Take one."""
         self.publications.append(publication)
         self._changed.set()
+
+    def interrupted(self, reason: str) -> None:
+        """Count a break."""
+        self.interruptions.append(reason)
+
+    async def mend(self, channels: Collection[str]) -> None:
+        """Count what was to be read."""
+        self.mended += channels
 
     async def count(self, number: int) -> list[Publication]:
         """Wait until so many have arrived."""
@@ -44,7 +54,7 @@ class BrokerSuite(ABC):
     def broker(self, clock: FakeClock) -> Broker:
         """Make a fresh broker whose retention goes by this clock."""
 
-    def pass_time(self, clock: FakeClock, seconds: float) -> None:
+    async def pass_time(self, clock: FakeClock, seconds: float) -> None:
         """Let time pass; override where the server has a clock of its own."""
         clock.advance(seconds)
 
@@ -53,7 +63,7 @@ class BrokerSuite(ABC):
         """Enter a broker whose deliveries are taken."""
         clock, arrivals = FakeClock(), Arrivals()
         broker = self.broker(clock)
-        broker.deliver_to(arrivals.take)
+        broker.deliver_to(arrivals)
         async with broker:
             self.clock = clock
             yield broker, arrivals, clock
@@ -176,7 +186,7 @@ class BrokerSuite(ABC):
             brief = Retention(100, 10.0)
             first = await self.say(broker, "old", brief)
             second = await self.say(broker, "old too", brief)
-            self.pass_time(clock, 11.0)
+            await self.pass_time(clock, 11.0)
             assert (await broker.read(CHANNEL, second)).whole
             assert not (await broker.read(CHANNEL, first)).whole
             assert (await broker.history(CHANNEL, limit=10)).publications == ()

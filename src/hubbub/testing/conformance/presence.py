@@ -32,7 +32,7 @@ class PresenceSuite(ABC):
     def store(self, clock: FakeClock) -> PresenceStore:
         """Make a fresh store whose leases go by this clock."""
 
-    def pass_time(self, clock: FakeClock, seconds: float) -> None:
+    async def pass_time(self, clock: FakeClock, seconds: float) -> None:
         """Let time pass; override where the server has a clock of its own."""
         clock.advance(seconds)
 
@@ -70,13 +70,13 @@ class PresenceSuite(ABC):
         async with self.running() as (store, clock):
             await store.enter(lease("ada"), 30)
             await store.enter(lease("bob"), 30)
-            self.pass_time(clock, 20)
+            await self.pass_time(clock, 20)
             await store.renew([lease("ada")], 30)
-            self.pass_time(clock, 15)
+            await self.pass_time(clock, 15)
             changes = await ended(store)
             assert [(each.user_id, each.edge, each.users) for each in changes] == [("bob", True, 1)]
             assert await ended(store) == []
-            self.pass_time(clock, 40)
+            await self.pass_time(clock, 40)
             assert [each.user_id for each in await ended(store)] == ["ada"]
 
     async def test_the_end_of_one_device_of_two_is_no_departure(self) -> None:
@@ -84,7 +84,7 @@ class PresenceSuite(ABC):
         async with self.running() as (store, clock):
             await store.enter(lease("ada", "phone"), 5)
             await store.enter(lease("ada", "laptop"), 30)
-            self.pass_time(clock, 10)
+            await self.pass_time(clock, 10)
             assert await ended(store) == []
             assert (await store.roster(CHANNEL)).users == ("ada",)
 
@@ -93,7 +93,7 @@ class PresenceSuite(ABC):
         async with self.running() as (store, clock):
             await store.enter(lease("ada"), 300)
             await store.renew([lease("ada"), lease("nobody")], 5)
-            self.pass_time(clock, 6)
+            await self.pass_time(clock, 6)
             assert [each.user_id for each in await ended(store)] == ["ada"]
             assert (await store.roster(CHANNEL)).total == 0
 
@@ -102,9 +102,9 @@ class PresenceSuite(ABC):
         async with self.running() as (store, clock):
             await store.enter(lease("ada", "before"), 300)
             await store.renew([lease("ada", "before")], 5)
-            self.pass_time(clock, 3)
+            await self.pass_time(clock, 3)
             assert not (await store.enter(lease("ada", "after"), 300)).edge
-            self.pass_time(clock, 5)
+            await self.pass_time(clock, 5)
             assert await ended(store) == []
 
     async def test_concurrent_sweeps_report_each_departure_once(self) -> None:
@@ -112,7 +112,7 @@ class PresenceSuite(ABC):
         async with self.running() as (store, clock):
             for number in range(20):
                 await store.enter(lease(f"user{number:02}"), 5)
-            self.pass_time(clock, 6)
+            await self.pass_time(clock, 6)
             sweeps = await asyncio.gather(*(ended(store) for _ in range(5)))
             assert sorted(each.user_id for sweep in sweeps for each in sweep) == [
                 f"user{number:02}" for number in range(20)
@@ -125,7 +125,7 @@ class PresenceSuite(ABC):
             for user in users:
                 await store.enter(lease(user), 5)
             await store.renew([lease(user) for user in users[:10]], 60)
-            self.pass_time(clock, 6)
+            await self.pass_time(clock, 6)
             changes = await ended(store)
             assert sorted(each.user_id for each in changes) == users[10:]
             assert min(each.users for each in changes) == 10
@@ -137,13 +137,13 @@ class PresenceSuite(ABC):
             await store.enter(lease("ada"), 5)
             for seconds in (300, 5, 60, 10, 40, 20):
                 await store.renew([lease("ada")], seconds)
-                self.pass_time(clock, 4)
+                await self.pass_time(clock, 4)
                 assert await ended(store) == []
-            self.pass_time(clock, 15)
+            await self.pass_time(clock, 15)
             assert await ended(store) == []
-            self.pass_time(clock, 2)
+            await self.pass_time(clock, 2)
             assert [each.user_id for each in await ended(store)] == ["ada"]
-            self.pass_time(clock, 600)
+            await self.pass_time(clock, 600)
             assert await ended(store) == []
 
     async def test_one_of_several_devices_is_told_from_the_others(self) -> None:
@@ -154,7 +154,7 @@ class PresenceSuite(ABC):
             assert not (await store.leave(lease("ada", "phone"))).edge
             assert not (await store.leave(lease("ada", "phone"))).edge
             await store.renew([lease("ada", "phone"), lease("ada", "laptop")], 60)
-            self.pass_time(clock, 40)
+            await self.pass_time(clock, 40)
             assert await ended(store) == []
             assert not (await store.leave(lease("ada", "tablet"))).edge
             assert (await store.roster(CHANNEL)).users == ("ada",)

@@ -1,0 +1,11 @@
+"""What can happen to a command on its way to Redis and back."""
+
+from hubbub.exceptions import HubbubError
+
+
+class NotSent(HubbubError):
+    """It was not carried out: no server was there for it, or one that could not take it."""
+
+
+class Unanswered(HubbubError):
+    """It was sent, and the connection ended before an answer came: it may have been carried out."""

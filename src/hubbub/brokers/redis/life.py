@@ -1,0 +1,154 @@
+"""The lives of a server: a restart or a failover begins a new one, in which the last things said may be unknown.
+
+A server that restarted without its last second, or a replica that lagged when it took over, would give offsets to new
+publications that readers know already. So before anything is published in a new life, every node holds what it saw against
+what the server knows (`compare.lua`), and a stream of which more was seen gets a new epoch. A marker in Redis names the
+life in which all have done so.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+
+from hubbub.brokers.redis.errors import NotSent
+from hubbub.brokers.redis.keys import Keys
+from hubbub.brokers.redis.lane import Lane
+from hubbub.brokers.redis.peers import Peers
+from hubbub.brokers.redis.scripts import Script
+from hubbub.brokers.redis.seen import Seen
+
+logger = logging.getLogger(__name__)
+
+OLDEST = (7, 0)
+"""The first version with sharded pub/sub."""
+WAIT = 3.0
+"""Seconds that the other nodes are waited for."""
+LOOK = 0.1
+"""Seconds between two looks whether they are done."""
+AT_ONCE = 500
+"""Streams that are compared in one write."""
+
+COMPARE = Script("compare")
+
+
+class Life:
+    """Finds out whether a server still knows what this node saw of it.
+
+    Args:
+        marker: the key that names the life in which all nodes have compared.
+        alone: whether it is the only server; in a cluster slots move between servers.
+        keys: names of channels.
+        seen: what this node saw.
+        belongs: whether a channel is on this server.
+        peers: the other nodes.
+        monotonic: tells seconds that never run backwards.
+    """
+
+    def __init__(
+        self,
+        marker: str,
+        keys: Keys,
+        seen: Seen,
+        belongs: Callable[[str], bool],
+        peers: Peers,
+        monotonic: Callable[[], float],
+        *,
+        alone: bool,
+    ) -> None:
+        self.marker = marker
+        self._keys = keys
+        self._seen = seen
+        self._belongs = belongs
+        self._peers = peers
+        self._monotonic = monotonic
+        self._alone = alone
+        self._experienced = False
+        self.compared = "-"
+        """The life that this node has compared with; its canaries tell."""
+
+    async def begin(self, lane: Lane) -> None:
+        """Hold a server that was just connected to against what is known; returns when it may be published to.
+
+        Raises:
+            NotSent: the server takes no writes, or is too old.
+            Unanswered: the connection was lost.
+            redis.exceptions.ResponseError: the server refused something.
+        """
+        life = identify(await lane.tell("INFO", "server", "replication"))
+        if life != self.compared:
+            await self._compare(lane)
+            self.compared = life
+        began = self._monotonic()
+        while (marked := await self._marked(lane)) != life:
+            others = self._peers.outstanding(began, life)
+            waited = self._monotonic() - began
+            all_done = self._experienced and not others
+            if (marked is None and await self._is_new(lane)) or all_done or waited >= WAIT:
+                if marked is not None:
+                    logger.info(
+                        "Redis began a new life; %s",
+                        f"without {len(others)} nodes" if others else "all nodes compared",
+                    )
+                await lane.tell("SET", self.marker, life)
+                break
+            await asyncio.sleep(LOOK)
+        self._experienced = True
+
+    async def _marked(self, lane: Lane) -> str | None:
+        marked: bytes | None = await lane.tell("GET", self.marker)
+        return None if marked is None else marked.decode()
+
+    async def _is_new(self, lane: Lane) -> bool:
+        """Whether nothing was ever kept here. In a cluster the slot of the marker may just have moved away."""
+        return self._alone or not await lane.tell("DBSIZE")
+
+    async def _compare(self, lane: Lane) -> None:
+        places = list(self._seen.among(self._belongs))
+        lost = 0
+        await lane.tell("SCRIPT", "LOAD", COMPARE.source)
+        for start in range(0, len(places), AT_ONCE):
+            part = places[start : start + AT_ONCE]
+            answers = []
+            for channel, (epoch, offset, publication_id) in part:
+                keys = self._keys.of(channel)
+                answers.append(
+                    lane.tell(
+                        "EVALSHA",
+                        COMPARE.sha,
+                        2,
+                        keys.meta,
+                        keys.stream,
+                        epoch,
+                        offset,
+                        publication_id,
+                        new_epoch(),
+                    )
+                )
+            lost += sum(await asyncio.gather(*answers))
+        if lost:
+            logger.error(
+                "Redis lost publications that this node has seen, in %d channels: they begin a new epoch, and their "
+                "readers are told. See `appendfsync` and `min-replicas-to-write` in Redis's configuration.",
+                lost,
+            )
+
+
+def identify(info: bytes) -> str:
+    """Return which life of which server this is.
+
+    Raises:
+        NotSent: it is a replica, or its version is too old.
+    """
+    facts = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
+    version = facts.get("redis_version", "0")
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) < OLDEST:
+        raise NotSent(f"Redis {version} is too old: Hubbub needs Redis 7, which has sharded pub/sub")
+    if facts.get("role") != "master":
+        raise NotSent("this server is a replica")
+    return facts["run_id"][:16] + facts["master_replid"][:16]
+
+
+def new_epoch() -> str:
+    """Make an epoch that no stream ever had."""
+    return secrets.token_hex(8)

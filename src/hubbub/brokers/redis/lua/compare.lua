@@ -1,0 +1,19 @@
+-- Holds what a node saw of a stream against what this server knows; begins a new epoch where the server knows less.
+-- KEYS: meta, stream
+-- ARGV: epoch, offset and id that the node saw, an epoch should one be needed
+-- Returns 1 where something was lost.
+local known = redis.call('HMGET', KEYS[1], 'epoch', 'top', 'id')
+local top, offset = tonumber(known[2]), tonumber(ARGV[2])
+if known[1] ~= ARGV[1] then return 0 end
+local began = top
+if top >= offset then
+  local id = known[3]
+  if top > offset then
+    local entry = redis.call('XRANGE', KEYS[2], offset .. '-0', offset .. '-0')[1]
+    id = entry and entry[2][4] or ARGV[3]
+  end
+  if id == ARGV[3] then return 0 end
+  began = offset - 1
+end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[4], 'began', began)
+return 1

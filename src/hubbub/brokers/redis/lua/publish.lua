@@ -1,0 +1,47 @@
+-- Gives a publication its place, keeps it, and hands it to every subscriber, in one step.
+-- KEYS: meta, stream, channel[, idempotency]
+-- ARGV: payload, id, size, ttl (ms), an epoch should one be needed, seconds for the idempotency key
+-- Returns epoch, offset, id, and whether it is new.
+local meta, stream, channel, once = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local payload, id, size, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+if once then
+  local seen = redis.call('GET', once)
+  if seen then
+    local epoch, offset, first = string.match(seen, '^(%w*):(%d+):(.*)$')
+    return {epoch, tonumber(offset), first, 0}
+  end
+end
+local epoch, offset = '', 0
+if size > 0 then
+  local known = redis.call('HMGET', meta, 'epoch', 'top', 'id')
+  epoch, offset = known[1], tonumber(known[2])
+  if not epoch then
+    epoch, offset = ARGV[5], 0
+    redis.call('DEL', stream)
+  elseif offset > 0 and redis.call('EXISTS', stream) == 0 then
+    -- Everything before has aged away; who has read it all is known by this.
+    redis.call('HSET', meta, 'edge', offset .. ':' .. known[3])
+  end
+  offset = offset + 1
+  local clock = redis.call('TIME')
+  local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+  -- One more than is asked for: its id proves where a reader stopped who has read everything up to what is kept.
+  redis.call('XADD', stream, 'MAXLEN', '~', size + 1, offset .. '-0', 'p', payload, 'i', id, 'a', now)
+  redis.call('HSET', meta, 'epoch', epoch, 'top', offset, 'id', id, 'size', size, 'ttl', ttl)
+  redis.call('PEXPIRE', stream, ttl)
+  redis.call('PEXPIRE', meta, math.max(2 * ttl, 86400000))
+  if offset % 64 == 0 then
+    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 129)
+    local over = 0
+    for index, entry in ipairs(oldest) do
+      if tonumber(entry[2][6]) + ttl > now then break end
+      over = index
+    end
+    if over > 1 then redis.call('XTRIM', stream, 'MINID', oldest[over][1]) end
+  end
+end
+if once then
+  redis.call('SET', once, epoch .. ':' .. offset .. ':' .. id, 'EX', ARGV[6])
+end
+redis.call('SPUBLISH', channel, epoch .. ':' .. offset .. ':' .. payload)
+return {epoch, offset, id, 1}
