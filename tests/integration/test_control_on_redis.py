@@ -137,13 +137,14 @@ async def test_a_node_whose_connection_to_redis_broke_reads_what_it_missed(house
     there = await enter(house.right, bearer("ada", jti="t-1"))
     house.right.process.send_signal(signal.SIGSTOP)
     try:
-        await house.redis.cli("CLIENT", "KILL", "TYPE", "pubsub")
+        assert int(await house.redis.cli("CLIENT", "KILL", "TYPE", "pubsub")) >= 2
         await eventually(house.left_is_ready)
         await post(house.left, "/tokens/revoke", token_id="t-1")
     finally:
         house.right.process.send_signal(signal.SIGCONT)
     await there.wait_closed()
     assert there.close_code == 4010
+    assert (await house.right.counts())("hubbub_broker_interruptions_total", reason="connection") >= 1
 
 
 async def test_a_redis_that_lost_everything_is_told_again(house: House):
