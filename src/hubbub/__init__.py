@@ -13,10 +13,12 @@ from hubbub.endpoints.namespace import NamespaceHandle
 from hubbub.endpoints.sockets_first import SocketsFirst
 from hubbub.exceptions import (
     AuthenticationUnavailable,
+    BadRequest,
     ConfigurationError,
     Forbidden,
     HubbubError,
     InvalidToken,
+    LimitExceeded,
     NotAvailable,
     PublishError,
     PublishUncertain,
@@ -24,6 +26,7 @@ from hubbub.exceptions import (
     TokenExpired,
     TokenRevoked,
     TooLarge,
+    Unavailable,
     UnknownChannel,
 )
 from hubbub.hub.broker import Reading
@@ -42,6 +45,7 @@ from hubbub.version import __version__
 
 __all__ = [
     "AuthenticationUnavailable",
+    "BadRequest",
     "Channel",
     "ChannelCount",
     "ChannelReaders",
@@ -62,6 +66,7 @@ __all__ = [
     "InvalidToken",
     "JWKSet",
     "JWTAuthenticator",
+    "LimitExceeded",
     "Limits",
     "Listing",
     "MemoryBroker",
@@ -89,6 +94,7 @@ __all__ = [
     "TokenRevoked",
     "TooLarge",
     "Typing",
+    "Unavailable",
     "UnknownChannel",
     "UnsubscribeCode",
     "UsedOnce",

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from hubbub import Hub, PublishError, Refusal
+from hubbub import Hub, PublishError, Refusal, Unavailable
 from hubbub.server.channels import Place, Submission
 from hubbub.server.problems import Problem, described
 from hubbub.server.scopes import trusted
@@ -54,11 +54,11 @@ def batch_routes(hub: Hub) -> APIRouter:
         for entry in batch.publications:
             try:
                 results.append(Outcome(place=await published(hub, entry)))
-            except Refusal as error:
-                results.append(Outcome(error=described(error)))
-            except PublishError as error:
+            except (PublishError, Unavailable) as error:
                 results.append(Outcome(error=described(error)))
                 break
+            except Refusal as error:
+                results.append(Outcome(error=described(error)))
         left = len(batch.publications) - len(results)
         untried = described(PublishError("It was not tried, because the broker did not take one before it."))
         results += [Outcome(error=untried)] * left
