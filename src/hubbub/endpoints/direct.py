@@ -67,6 +67,8 @@ class Link(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
+    transport = "websocket"
+
     def __init__(self, node: Node, encoding: TextFrames, *, inflate: bool) -> None:
         self.encoding = encoding
         self._node = node

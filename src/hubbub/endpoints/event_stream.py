@@ -95,6 +95,8 @@ class EventStream(QueuedConnection):
 
     __slots__ = ("_begun", "_line", "_respond", "positions")
 
+    transport = "sse"
+
     def __init__(
         self,
         node: Node,

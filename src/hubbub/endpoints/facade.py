@@ -1,6 +1,8 @@
 """`Hub`: what an application holds."""
 
 import logging
+import os
+import platform
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
@@ -15,26 +17,27 @@ from hubbub.clock import Clock, SystemClock
 from hubbub.codes import CloseCode
 from hubbub.endpoints import routes
 from hubbub.endpoints.engines import choose_engines
-from hubbub.endpoints.handshake import Doorkeeper, checked, for_connections
+from hubbub.endpoints.handshake import Doorkeeper, for_connections, token_reader
 from hubbub.endpoints.injection import Injector
 from hubbub.endpoints.namespace import NamespaceHandle
 from hubbub.endpoints.queued import Writers
 from hubbub.endpoints.sse import stream_url
-from hubbub.exceptions import ConfigurationError, InvalidToken, NotAvailable
+from hubbub.endpoints.user_channel import UserChannel
+from hubbub.exceptions import ConfigurationError, NotAvailable
 from hubbub.hub.attendance import OfflineHook
 from hubbub.hub.broker import Broker, Reading
-from hubbub.hub.channels import USER_NAMESPACE, user_channel
-from hubbub.hub.dispatch import Authenticator
+from hubbub.hub.channels import USER_NAMESPACE
+from hubbub.hub.cluster import Cluster
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import Limits, Timing
 from hubbub.hub.namespaces import Namespace, Namespaces, Publish, Subscribe
 from hubbub.hub.node import Node
 from hubbub.hub.presence import PresenceStore, Roster
 from hubbub.hub.publications import Position
+from hubbub.hub.revocations import Revocation, Revocations
 from hubbub.hub.statistics import Statistics
 from hubbub.types import UserId
 
-logger = logging.getLogger(__name__)
 
 OfflineFunction = TypeVar("OfflineFunction", bound=Callable[..., Any])
 
@@ -111,8 +114,11 @@ class Hub:
             [Namespace(USER_NAMESPACE, subscribe=Subscribe.OWNER, publish=Publish.NOBODY)]
         )
         self._offline_hooks: list[OfflineHook] = []
+        self._revocations = Revocations(self._clock)
         self._authenticator: object = authenticate
-        self._read_token = self._token_reader(authenticate, allow_anonymous=allow_anonymous)
+        self._read_token = token_reader(
+            self._injector, authenticate, self._revocations, allow_anonymous=allow_anonymous
+        )
         self._authenticate = for_connections(self._read_token)
         self._session_cookie = session_cookie
         self._doorkeeper = Doorkeeper(
@@ -120,6 +126,7 @@ class Hub:
             self._engines.tickets,
             OriginPolicy(allowed_origins),
             session_cookie,
+            self._revocations,
             allow_anonymous=allow_anonymous,
         )
         self._node: Node | None = None
@@ -157,6 +164,8 @@ class Hub:
             self._clock,
             self._limits,
             self._timing,
+            self._revocations,
+            f"{platform.node()}:{os.getpid()}",
         )
         node.attendance.offline_hooks.extend(self._offline_hooks)
         redaction = RedactingFilter(cookies=[self._session_cookie] if self._session_cookie else [])
@@ -193,7 +202,7 @@ class Hub:
 
         Raises:
             HTTPException: 401 without a valid credential (on HTTP and SSE routes).
-            WebSocketException: 4001 (on WebSocket routes).
+            WebSocketException: 4001, or 4010 where it was revoked (on WebSocket routes).
         """
         return await self._doorkeeper.identity(connection)
 
@@ -220,7 +229,7 @@ class Hub:
             channel, event, data, exclude=exclude, idempotency_key=idempotency_key
         )
 
-    def to_user(self, user_id: str) -> "UserChannel":
+    def to_user(self, user_id: str) -> UserChannel:
         """Return the channel that reaches every device of one user."""
         return UserChannel(self, UserId(user_id))
 
@@ -241,18 +250,36 @@ class Hub:
         code: CloseCode = CloseCode.FORBIDDEN,
         reason: str = "Disconnected by the server",
     ) -> int:
-        """Close every connection of a user; return how many there were.
+        """Close every connection of a user, on every node; return how many there were.
+
+        Nodes that do not answer within two seconds are not in the number; `Hub.cluster.disconnect` names them.
 
         Raises:
             ValueError: there is no such `code`.
+            BadRequest: there can be no such user.
+            PublishError: the broker did not take it.
         """
-        known = next((each for each in CloseCode if each == code), None)
-        if known is None:
-            raise ValueError(f"There is no close code {code}; see hubbub.CloseCode.")
-        sessions = self._running.connections.of_user(UserId(user_id))
-        for session in sessions:
-            self._running.connections.close(session, known, reason)
-        return len(sessions)
+        return (await self.cluster.disconnect(user_id, code=code, reason=reason)).connections
+
+    async def revoke(
+        self,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        token_id: str | None = None,
+        until: float | None = None,
+    ) -> Revocation:
+        """End what a user, a session or a token may do, on every node and for good; see `Cluster.revoke`.
+
+        Raises:
+            ValueError: not exactly one thing is named.
+            BadRequest: there can be no such thing, or `until` is over.
+            LimitExceeded: as many revocations as can be remembered are.
+            PublishError: the broker did not take it (`PublishUncertain`: it is unknown whether it did; repeat it).
+        """
+        return await self.cluster.revoke(
+            user_id=user_id, session_id=session_id, token_id=token_id, until=until
+        )
 
     async def presence(self, channel: str, *, limit: int = 100, after: str | None = None) -> Roster:
         """List the users in a channel, in the order of their ids, a page at a time.
@@ -326,6 +353,11 @@ class Hub:
         return self._node is not None and self._node.draining.is_begun
 
     @property
+    def cluster(self) -> Cluster:
+        """All nodes together: which there are, who is connected where."""
+        return self._running.cluster
+
+    @property
     def statistics(self) -> Statistics:
         """What this node has counted since it started."""
         return self._running.statistics
@@ -355,35 +387,3 @@ class Hub:
         if self._node is None:
             raise RuntimeError("The hub is not running: pass lifespan=hub.lifespan to FastAPI(…).")
         return self._node
-
-    def _token_reader(
-        self, authenticate: Callable[..., Any] | None, *, allow_anonymous: bool
-    ) -> Authenticator:
-        if authenticate is not None:
-            return checked(self._injector.prepare(authenticate, {"token": str}))
-        if not allow_anonymous:
-            logger.warning("This Hub lets nobody in: give it authenticate=… or allow_anonymous=True.")
-
-        async def nobody(token: str) -> Identity:
-            raise InvalidToken("This server accepts no tokens: its Hub has no authenticate=….")
-
-        return nobody
-
-
-class UserChannel:
-    """Every device of one user.
-
-    Args:
-        hub: who sends.
-        user_id: to whom.
-    """
-
-    def __init__(self, hub: Hub, user_id: UserId) -> None:
-        self._hub = hub
-        self._channel = user_channel(user_id)
-
-    async def send(
-        self, event: str | BaseModel, data: Any = None, *, idempotency_key: str | None = None
-    ) -> Position:
-        """Publish to the user's own channel; errors as in `Hub.publish`."""
-        return await self._hub.publish(self._channel, event, data, idempotency_key=idempotency_key)

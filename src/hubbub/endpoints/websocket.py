@@ -98,6 +98,8 @@ class Connection(QueuedConnection):
 
     __slots__ = ("encoding",)
 
+    transport = "websocket"
+
     def __init__(
         self, node: Node, encoding: TextEncoding, writers: Writers, receive: Receive, send: Send
     ) -> None:

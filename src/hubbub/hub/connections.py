@@ -21,6 +21,7 @@ from hubbub.hub.presence import Roster
 from hubbub.hub.publications import Position
 from hubbub.hub.recovery import visible
 from hubbub.hub.replies import PingSent, Reply, Unsubscribed, Welcome
+from hubbub.hub.revocations import Revocations
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
 from hubbub.hub.subscriptions import Subscriptions
@@ -49,6 +50,7 @@ class Connections:
         wheel: for heartbeats and expiry.
         background: ends subscriptions whose token expired.
         timing: for heartbeats and expiry.
+        revocations: whom not to let in, nor let renew.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Connections:
         wheel: Wheel,
         background: Background,
         timing: Timing,
+        revocations: Revocations,
     ) -> None:
         self._subscriptions = subscriptions
         self._attendance = attendance
@@ -71,6 +74,7 @@ class Connections:
         self._clock = clock
         self._wheel = wheel
         self._background = background
+        self._revocations = revocations
         self.heartbeat = timing.heartbeat
         self._leeway = timing.leeway
         # Bound once: a bound method for each timer would be 64 bytes.
@@ -95,6 +99,11 @@ class Connections:
             raise LimitExceeded(
                 f"The server is full ({self._limits.connections} connections); try again later."
             )
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether nobody is taken in any more."""
+        return self._come_back is not None
 
     def refuse(self, come_back: Callable[[], float]) -> None:
         """Take in nobody from now on.
@@ -136,9 +145,12 @@ class Connections:
             LimitExceeded: the node is full, or the user has as many connections as allowed.
             Restarting: it takes in nobody any more.
             SessionClosed: it ended meanwhile.
+            TokenRevoked: its identity was revoked.
         """
         self.check_capacity()
         self.check_user(session.identity)
+        # In the step in which it is registered: what is revoked from now on finds it among the sessions.
+        self._revocations.check(session.identity)
         self._replace(session.identity)
         self._register(session)
         self._statistics.connections += 1
@@ -189,9 +201,11 @@ class Connections:
         Raises:
             Forbidden: the identity is another user's.
             SessionClosed: it ended while the identity was being established.
+            TokenRevoked: the identity was revoked.
         """
         if session.closed:
             raise SessionClosed
+        self._revocations.check(identity)
         if session.identity.is_anonymous and not identity.is_anonymous:
             await self._become(session, identity)
             return

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from hubbub import Hub, Limits, SocketsFirst, TokenIssuer, __version__
+from hubbub.server.admin import admin_routes
+from hubbub.server.batches import batch_routes
 from hubbub.server.bodies import BodyLimit, body_limit
 from hubbub.server.channels import channel_routes
 from hubbub.server.console_page import console_routes
@@ -15,10 +17,13 @@ from hubbub.server.metrics import metrics_routes
 from hubbub.server.namespaces import Policy, read_namespaces
 from hubbub.server.origins import add_cors, page_check
 from hubbub.server.problems import RESPONSES, add_problems
+from hubbub.server.revoking import revoking_routes
 from hubbub.server.scopes import bearer
+from hubbub.server.sessions import session_routes
 from hubbub.server.settings import Settings
 from hubbub.server.sign_in import COOKIE, Codes, me_routes, sign_in_routes
 from hubbub.server.signing_keys import SigningKeys, signing_keys
+from hubbub.server.stats import stats_routes
 from hubbub.server.tokens import Authenticator, authenticator, code_reader
 from hubbub.server.users import user_routes
 
@@ -57,7 +62,17 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
     app.add_middleware(SocketsFirst, hub=hub)
     own_pages = Depends(page_check(settings.allowed_origins))
     app.include_router(sign_in_routes(codes, secure=secure), prefix=API, dependencies=[own_pages])
-    for routes in (hub.api, me_routes(hub), channel_routes(hub), user_routes(hub)):
+    for routes in (
+        hub.api,
+        me_routes(hub),
+        session_routes(hub),
+        batch_routes(hub),
+        channel_routes(hub),
+        stats_routes(hub),
+        revoking_routes(hub),
+        user_routes(hub),
+        admin_routes(hub),
+    ):
         app.include_router(routes, prefix=API, dependencies=[Depends(bearer())])
     app.include_router(health_routes(hub))
     app.include_router(metrics_routes(hub, worker))

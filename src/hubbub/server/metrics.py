@@ -29,6 +29,16 @@ GAUGES = (
         "hubbub_draining", "1 while clients are sent away before a stop.", lambda hub: float(hub.is_draining)
     ),
     Row("hubbub_channels", "Channels with subscribers on this node.", lambda hub: hub.channels),
+    Row(
+        "hubbub_nodes",
+        "Nodes that this one hears of, itself included.",
+        lambda hub: hub.cluster.known_nodes,
+    ),
+    Row(
+        "hubbub_revocations",
+        "Revocations that are in force, as far as this node knows.",
+        lambda hub: hub.cluster.revocations,
+    ),
 )
 COUNTERS = (
     Row("hubbub_connections_opened", "Connections welcomed.", lambda hub: hub.statistics.connections),
