@@ -38,7 +38,6 @@ from hubbub.hub.revocations import Revocation, Revocations
 from hubbub.hub.statistics import Statistics
 from hubbub.types import UserId
 
-
 OfflineFunction = TypeVar("OfflineFunction", bound=Callable[..., Any])
 
 ACCESS_LOGGERS = ("uvicorn.access", "uvicorn.error", "uvicorn.asgi")

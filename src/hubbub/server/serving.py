@@ -43,7 +43,11 @@ def serve(settings: Settings, host: str, port: int, workers: int = 1) -> None:
     """
     check_workers(settings, workers)
     configure_logs(settings)
-    with only_server(settings.data_dir) as lock, closing(listen(host, port, settings)) as listener:
+    shared = settings.redis_url is not None
+    with (
+        only_server(settings.data_dir, shared=shared) as lock,
+        closing(listen(host, port, settings)) as listener,
+    ):
         keys = signing_keys(settings)
         address = local_address(host, listener)
         issuer = TokenIssuer(keys.current)
