@@ -13,20 +13,28 @@ from hubbub.endpoints.namespace import NamespaceHandle
 from hubbub.endpoints.sockets_first import SocketsFirst
 from hubbub.exceptions import (
     AuthenticationUnavailable,
+    BadRequest,
     ConfigurationError,
     Forbidden,
     HubbubError,
     InvalidToken,
+    LimitExceeded,
     NotAvailable,
     PublishError,
     PublishUncertain,
     Refusal,
     TokenExpired,
+    TokenRevoked,
     TooLarge,
+    Unavailable,
     UnknownChannel,
 )
 from hubbub.hub.broker import Reading
 from hubbub.hub.channels import Channel
+from hubbub.hub.control.census import Connected, Readers
+from hubbub.hub.control.cluster import ChannelCount, ChannelReaders, Closed, Cluster, Listing
+from hubbub.hub.control.peers import NodeState
+from hubbub.hub.control.revocations import Revocation, Subject
 from hubbub.hub.events import ChatMessage, Event, Typing
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import ConnectionsPolicy, Limits
@@ -37,10 +45,16 @@ from hubbub.version import __version__
 
 __all__ = [
     "AuthenticationUnavailable",
+    "BadRequest",
     "Channel",
+    "ChannelCount",
+    "ChannelReaders",
     "ChatMessage",
     "CloseCode",
+    "Closed",
+    "Cluster",
     "ConfigurationError",
+    "Connected",
     "ConnectionsPolicy",
     "ErrorCode",
     "Event",
@@ -52,9 +66,12 @@ __all__ = [
     "InvalidToken",
     "JWKSet",
     "JWTAuthenticator",
+    "LimitExceeded",
     "Limits",
+    "Listing",
     "MemoryBroker",
     "NamespaceHandle",
+    "NodeState",
     "NotAvailable",
     "OriginPolicy",
     "Overflow",
@@ -63,16 +80,21 @@ __all__ = [
     "Publish",
     "PublishError",
     "PublishUncertain",
+    "Readers",
     "Reading",
     "RedactingFilter",
     "Refusal",
+    "Revocation",
     "Roster",
     "SocketsFirst",
+    "Subject",
     "Subscribe",
     "TokenExpired",
     "TokenIssuer",
+    "TokenRevoked",
     "TooLarge",
     "Typing",
+    "Unavailable",
     "UnknownChannel",
     "UnsubscribeCode",
     "UsedOnce",
