@@ -10,7 +10,7 @@ from itertools import islice
 
 from hubbub.hub.broker import Broker, Immediate, Reading
 from hubbub.hub.fanout import Feed
-from hubbub.hub.publications import Position, Publication
+from hubbub.hub.publications import Position, Publication, Shared
 
 KEPT = 5.0
 """Seconds that a reading is kept after it was used last."""
@@ -23,7 +23,7 @@ MOST_CHANNELS = 100
 class Recent:
     """What was published to a channel lately: everything after a position, up to what its feed was told last."""
 
-    __slots__ = ("_first", "_first_id", "_kept", "_size", "asked", "top", "used_at")
+    __slots__ = ("_answers", "_first", "_first_id", "_kept", "_size", "asked", "top", "used_at")
 
     def __init__(self) -> None:
         self.asked: asyncio.Future[None] | None = asyncio.get_running_loop().create_future()
@@ -33,6 +33,8 @@ class Recent:
         self._first = 0
         self._first_id: str | None = None
         self._kept: list[Publication] = []
+        self._answers: dict[int, Shared] = {}
+        """What was answered since something was added last, by where it begins."""
         self._size = 0
 
     def begin(self, since: Position, reading: Reading) -> None:
@@ -45,6 +47,7 @@ class Recent:
 
     def append(self, publication: Publication) -> None:
         """Add what the feed was told."""
+        self._answers.clear()
         if self.asked is not None:
             self._kept.append(publication)
         elif self.top is not None and publication.epoch == self.top.epoch:
@@ -65,7 +68,10 @@ class Recent:
         known = self._kept[index - 1].id if index else self._first_id
         if position.id is not None and position.id != known:
             return None
-        return Reading(top, tuple(islice(self._kept, index, None)))
+        shared = self._answers.get(index)
+        if shared is None:
+            shared = self._answers[index] = Shared(islice(self._kept, index, None))
+        return Reading(top, shared)
 
     def reaches(self, position: Position) -> bool:
         """Whether this is where it ends, so that nothing is missing when the feed goes on from there."""

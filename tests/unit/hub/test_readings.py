@@ -5,6 +5,9 @@ from typing import Any
 
 from stage import Guest, Stage, offsets, one, quiet, turns
 
+from hubbub.hub.publications import Position
+from hubbub.types import Epoch
+
 ROOM = "room:a"
 
 
@@ -59,6 +62,25 @@ async def test_who_comes_later_gets_what_was_published_since_the_reading():
         assert offsets(joined["messages"]) == [1, 2]
         await stage.say(ROOM, 3)
         assert offsets(bob.news()) == [3]
+
+
+async def test_what_many_have_missed_is_written_once_until_more_is_said():
+    async with Stage(quiet()) as stage:
+        ada = await stage.enter("ada")
+        start = since(await ada.join("a"))
+        await stage.say(ROOM, 1)
+        await stage.say(ROOM, "not for back1", exclude=["back1"])
+        await back(stage, 1, start)
+        recent = stage.feed(ROOM).recent
+        place = Position(Epoch(start["epoch"]), start["offset"])
+        answers = await back(stage, 3, start)
+        assert [offsets(joined["messages"]) for _, joined in answers] == [[1, 2], [1], [1, 2]]
+        first, second = recent.since(place), recent.since(place)
+        assert first.publications is second.publications
+        await stage.say(ROOM, 3)
+        answers = await back(stage, 3, start)
+        assert [offsets(joined["messages"]) for _, joined in answers] == [[1, 2, 3], [1, 3], [1, 2, 3]]
+        assert len(first.publications) == 2
 
 
 async def test_who_is_further_behind_has_it_read_again():
