@@ -20,22 +20,25 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from rich.console import Console
+import rings  # noqa: F401 (what is imported below is found by it)
 
-import contestants as of
-import machine
-import report
-import rings  # noqa: F401 (the modules below are found by it)
+# isort: split
+
 from journey import Journey, Node, hubbub_node, room_names
 from plain_traveller import PlainTraveller
 from ports import steady_port
 from press import NotPublished, Outcome, OverHttp, http_client
-from processes import Server, serving, unwind_on_signals
 from radio import Radio, handshake
 from redis_servers import redis_server
+from rich.console import Console
+from traveller import Traveller
+
+import contestants as of
+import machine
+import report
+from processes import Server, serving, unwind_on_signals
 from seats import token
 from tables import Table
-from traveller import Traveller
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- jitter: written by benchmarks/jitter.py -->", "<!-- end of jitter -->"

@@ -1,6 +1,6 @@
 """Reconnect storm: thousands are cut off at once, miss 100 messages, and come back at once to one node on Redis.
 
-    .venv/bin/python benchmarks/storm.py [--clients 8000] [--rooms 80 1] [--write]
+.venv/bin/python benchmarks/storm.py [--clients 8000] [--rooms 80 1] [--write]
 """
 
 import argparse
@@ -11,17 +11,20 @@ import tempfile
 import time
 from pathlib import Path
 
+import rings  # noqa: F401 (what is imported below is found by it)
+
+# isort: split
+
+from journey import hubbub_node
+from ports import steady_port
+from redis_servers import redis_server
 from rich.console import Console
 
 import contestants as of
 import machine
 import report
-import rings  # noqa: F401 (the modules below are found by it)
 from hubbub.bench import Process
-from journey import hubbub_node
-from ports import steady_port
 from processes import unwind_on_signals
-from redis_servers import redis_server
 from storm import MISSED, Commands, Storm, commands
 from tables import Table, number
 

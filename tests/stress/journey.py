@@ -62,9 +62,7 @@ class Journey:
             )
             for number in range(clients)
         ]
-        self.presses = [
-            Press(room, self.ledger, publish, random.Random(choices.random())) for room in rooms
-        ]
+        self.presses = [Press(room, self.ledger, publish, random.Random(choices.random())) for room in rooms]
 
     def _published(self, room: str) -> int:
         return len(self.ledger.rooms[room])

@@ -131,7 +131,9 @@ class Storm:
     async def _publish(self, room: str, count: int) -> None:
         for _ in range(count):
             edition = self.ledger.begin(room)
-            data = b'{"content":"%d and a few words more, as people write them to each other"}' % edition.number
+            data = (
+                b'{"content":"%d and a few words more, as people write them to each other"}' % edition.number
+            )
             now = time.time()
             draft = Draft(f"room:{room}", "message", data, self._ids.new(now), now, sender="ada")
             edition.offset = (await self._broker.publish(draft, KEPT)).offset

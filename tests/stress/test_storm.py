@@ -5,6 +5,7 @@ from pathlib import Path
 from journey import complaints, hubbub_node
 from ports import steady_port
 from redis_servers import redis_server
+
 from storm import MISSED, Storm, commands
 
 CLIENTS = 500
