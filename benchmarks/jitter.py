@@ -4,7 +4,7 @@ Each in turn is put through what `tests/stress/test_jitter.py` puts Hubbub throu
 and one Redis (the usual manager knows one process). Of what came back to its publisher, or was acknowledged: how much
 reached each client that had joined before, how much twice, how much out of order.
 
-    .venv/bin/python benchmarks/jitter.py [--clients 300] [--seconds 25] [--write]
+    .venv/bin/python benchmarks/jitter.py [--clients 200] [--seconds 20] [--write]
 """
 
 import argparse
@@ -233,8 +233,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--clients", type=int, default=300)
-    parser.add_argument("--seconds", type=float, default=25.0)
+    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("--write", action="store_true", help=f"put the table into docs/{PAGE.name}")
     return parser.parse_args()
