@@ -137,6 +137,7 @@ def take(arrangement: Arrangement, core: int, seconds: float) -> Figures:
                     crowd, members[-1:], MEMBERS, window, seconds, warm=0.5, server_cpu=run.cpu
                 )
                 figures[f"deliveries {window}"] = load.per_cpu_second or 0.0
+                figures[f"p99 {window}"] = load.latency.p99 if load.latency else 0.0
                 later = run.calls()
                 figures["commands"] = (later[0] - commands) / load.published
                 figures["scripts"] = (later[1] - scripts) / load.published
@@ -159,8 +160,10 @@ def tabulate(results: dict[str, list[Figures]], failed: dict[str, str]) -> Table
             "servers",
             "32 in flight",
             "Hubbub's two are",
+            "p99 ms",
             "4 in flight",
             "Hubbub's two are",
+            "p99 ms",
             f"{FEW} members, {RATE:.0f} a second: p50 ms",
             "p99 ms",
             "each busy %",
@@ -175,6 +178,7 @@ def tabulate(results: dict[str, list[Figures]], failed: dict[str, str]) -> Table
         row = [each.name]
         for window in (32, 4):
             row += [_spread(results, each, f"deliveries {window}"), _ratio(results, each, window)]
+            row += [_spread(results, each, f"p99 {window}")]
         row += [_spread(results, each, figure) for figure in ("p50", "p99", "busy", "commands", "scripts")]
         table.rows.append(row)
     notes = (
