@@ -96,7 +96,9 @@ class RedisPresence:
         while buckets and not changes:
             answers = await asyncio.gather(*map(self._expire, buckets), return_exceptions=True)
             failed = [answer for answer in answers if isinstance(answer, BaseException)]
-            changes = [change for answer in answers if not isinstance(answer, BaseException) for change in answer[1]]
+            changes = [
+                change for answer in answers if not isinstance(answer, BaseException) for change in answer[1]
+            ]
             if failed and not changes:
                 raise failed[0]  # the others' departures are told all the same, and first
             buckets = [
@@ -146,9 +148,7 @@ class RedisPresence:
         # Whoever renews does so within a third of a lease, and so learns in that time what was lost.
         recently = bucket.before and now - bucket.lost_at < self._lease
         known = bucket.before if recently else bucket.born
-        born, arrived = await self._run(
-            bucket, "restore", milliseconds(seconds), known, *map(packed, leases)
-        )
+        born, arrived = await self._run(bucket, "restore", milliseconds(seconds), known, *map(packed, leases))
         bucket.note(born, now)
         return [(place, users) for place, users in arrived]
 
@@ -157,7 +157,9 @@ class RedisPresence:
         more, found = await self._run(
             bucket, "expire", self._step, self._claim, milliseconds(AWAY), milliseconds(settle)
         )
-        changes = [Change(*unpacked(place), True, users, departure.decode()) for place, departure, users in found]
+        changes = [
+            Change(*unpacked(place), True, users, departure.decode()) for place, departure, users in found
+        ]
         return bool(more), changes
 
     async def _say(self, what: str, arguments: tuple[Argument, ...], departures: Collection[Change]) -> None:
