@@ -147,22 +147,28 @@ class Attendance:
         is_late = self._is_behind or now - self._swept_at >= period
         self._swept_at = now
         self._is_behind = True  # unless all of this succeeds
-        lost = 0
+        is_lossy = False
         if is_late or now - self._round_began >= period:
-            lost += await self._renew_all_but(0)
-            self._round = list(reversed(self._held))
-            self._round_size, self._round_began = len(self._round), now
+            is_lossy = await self._renew_all_but(0)
+            self._begin_round(now)
         left = 0.0 if is_late else 1 - (now - self._round_began) / period
-        lost += await self._renew_all_but(int(self._round_size * left))
-        # Where one was missing others are: the store lost something.
-        self._is_behind = lost > 0 and not is_late
+        is_lossy = await self._renew_all_but(int(self._round_size * left)) or is_lossy
+        if is_lossy and not is_late:
+            # Where one was missing others are.
+            self._begin_round(now)
+            await self._renew_all_but(0)
+        self._is_behind = False
 
-    async def _renew_all_but(self, left: int) -> int:
-        """Renew those whose turn it is, and take again what is missing; return how many those were."""
+    def _begin_round(self, now: float) -> None:
+        self._round = list(reversed(self._held))
+        self._round_size, self._round_began = len(self._round), now
+
+    async def _renew_all_but(self, left: int) -> bool:
+        """Renew those whose turn it is, and take again what is missing; return whether there was any."""
         batch, self._round = self._round[left:], self._round[:left]
         leases = self._leases(reversed(batch))
         if not leases:
-            return 0
+            return False
         missing = await self._store.renew(leases, self._lease)
         lost = [lease for lease in missing if lease.channel in self._held.get(lease.session_id, ())[1:]]
         if lost:
@@ -170,7 +176,7 @@ class Attendance:
             for change in await self._store.restore(lost, self._lease):
                 if change.channel != EVERYONE:
                     self._news.add((change, Kind.JOIN))
-        return len(lost)
+        return bool(lost)
 
     async def _expire(self) -> None:
         telling = self._receipts.to_keep()
