@@ -9,7 +9,7 @@ from redis_cluster import Cluster, cluster
 from redis_sentinels import Sentinel, sentinel
 from redis_servers import RedisServer, redis_server
 
-from hubbub.brokers.redis import RedisPresence
+from hubbub.brokers.redis.presence import RedisPresence
 from hubbub.hub.presence import PresenceStore
 from hubbub.testing import FakeClock
 from hubbub.testing.conformance import PresenceSuite

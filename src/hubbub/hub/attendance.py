@@ -120,6 +120,7 @@ class Attendance:
             if not self._is_cut_off:
                 logger.warning("Presence stands still: %s", error)
             self._is_cut_off = True
+            self._is_behind = True  # it may have lost something meanwhile
             return
         if self._is_cut_off:
             logger.info("Presence goes on")
