@@ -177,6 +177,7 @@ async def test_a_node_that_stood_still_comes_back_with_its_members(redis: RedisS
         await all_heard(nodes)
         for node in nodes:
             node.heard.clear()
+        await redis.cli("HSET", "hubbub:{p:0}:meta", "young", 0)  # as after a minute
         stopped.pause()
         left = [("left", user) for user in users]
         for node in nodes:
@@ -226,6 +227,22 @@ async def test_what_redis_lost_is_there_again_and_nobody_hears_of_it(redis: Redi
         for node in nodes:
             assert node.count() == once(("left", users[2]))
         assert all_offline(nodes) == [users[2]]
+
+
+async def test_who_left_before_their_other_device_was_restored_has_joined_again(redis: RedisServer):
+    async with RedisPresence(redis.url) as one, RedisPresence(redis.url) as other:
+        phone, laptop = (Lease("room:a", UserId("ada"), SessionId(device)) for device in ("phone", "laptop"))
+        for store, lease in ((one, phone), (other, laptop)):
+            await store.enter(lease, 30)
+            await store.enter(Lease("room:a", UserId("bob"), lease.session_id), 30)
+        await redis.cli("FLUSHALL")
+        assert await one.renew([phone], 30) == [phone]
+        assert await one.restore([phone], 30) == []
+        assert (await one.leave(phone)).edge
+        assert await other.renew([laptop], 30) == [laptop]
+        bobs = Lease("room:a", UserId("bob"), laptop.session_id)
+        (arrival,) = await other.restore([bobs, laptop], 30)
+        assert (arrival.user_id, arrival.users) == ("ada", 2)
 
 
 async def test_after_an_outage_longer_than_a_lease_nobody_has_left(redis: RedisServer):
