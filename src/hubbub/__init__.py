@@ -13,34 +13,48 @@ from hubbub.endpoints.namespace import NamespaceHandle
 from hubbub.endpoints.sockets_first import SocketsFirst
 from hubbub.exceptions import (
     AuthenticationUnavailable,
+    BadRequest,
     ConfigurationError,
     Forbidden,
     HubbubError,
     InvalidToken,
+    LimitExceeded,
     NotAvailable,
     PublishError,
     PublishUncertain,
     Refusal,
     TokenExpired,
+    TokenRevoked,
     TooLarge,
+    Unavailable,
     UnknownChannel,
 )
 from hubbub.hub.broker import Reading
+from hubbub.hub.census import Connected, Readers
 from hubbub.hub.channels import Channel
+from hubbub.hub.cluster import ChannelCount, ChannelReaders, Closed, Cluster, Listing
 from hubbub.hub.events import ChatMessage, Event, Typing
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import ConnectionsPolicy, Limits
 from hubbub.hub.namespaces import History, Overflow, Publish, Subscribe
+from hubbub.hub.peers import NodeState
 from hubbub.hub.presence import Roster
 from hubbub.hub.publications import Position, Publication
+from hubbub.hub.revocations import Revocation, Subject
 from hubbub.version import __version__
 
 __all__ = [
     "AuthenticationUnavailable",
+    "BadRequest",
     "Channel",
+    "ChannelCount",
+    "ChannelReaders",
     "ChatMessage",
     "CloseCode",
+    "Closed",
+    "Cluster",
     "ConfigurationError",
+    "Connected",
     "ConnectionsPolicy",
     "ErrorCode",
     "Event",
@@ -52,9 +66,12 @@ __all__ = [
     "InvalidToken",
     "JWKSet",
     "JWTAuthenticator",
+    "LimitExceeded",
     "Limits",
+    "Listing",
     "MemoryBroker",
     "NamespaceHandle",
+    "NodeState",
     "NotAvailable",
     "OriginPolicy",
     "Overflow",
@@ -63,16 +80,21 @@ __all__ = [
     "Publish",
     "PublishError",
     "PublishUncertain",
+    "Readers",
     "Reading",
     "RedactingFilter",
     "Refusal",
+    "Revocation",
     "Roster",
     "SocketsFirst",
+    "Subject",
     "Subscribe",
     "TokenExpired",
     "TokenIssuer",
+    "TokenRevoked",
     "TooLarge",
     "Typing",
+    "Unavailable",
     "UnknownChannel",
     "UnsubscribeCode",
     "UsedOnce",

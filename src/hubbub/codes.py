@@ -43,7 +43,11 @@ class CloseCode(IntEnum):
         "The connection itself is not allowed: disconnected for good. A handshake from a foreign Origin is refused with HTTP 403.",
     )
     SLOW_CONSUMER = 4008, True, "The client read too slowly: return with your positions, nothing is lost."
-    REVOKED = 4010, False, "The identity was revoked."
+    REVOKED = (
+        4010,
+        False,
+        "The user, the connection or its token was revoked; before the handshake, or since.",
+    )
 
 
 class ErrorCode(StrEnum):
@@ -60,7 +64,10 @@ class ErrorCode(StrEnum):
 
     BAD_REQUEST = "bad_request", "Not JSON, not an object, or a field is missing or of the wrong type."
     UNKNOWN_TYPE = "unknown_type", "No message of that `type` exists."
-    UNAUTHORIZED = "unauthorized", "No token, or one that is not valid or has expired. Close 4001 follows."
+    UNAUTHORIZED = (
+        "unauthorized",
+        "No token, or one that is not valid or has expired. Close 4001 follows, or 4010 where it was revoked.",
+    )
     FORBIDDEN = "forbidden", "The namespace's policy or a hook refused."
     UNKNOWN_CHANNEL = "unknown_channel", "No namespace of that name is configured, or the name is not valid."
     NOT_SUBSCRIBED = "not_subscribed", "Join or subscribe first."

@@ -4,8 +4,9 @@
 
     HubbubError
      ├─ ConfigurationError          a setting, namespace or hook that cannot work; raised at start
-     ├─ InvalidToken                a credential that is missing, forged, malformed or revoked
-     │   └─ TokenExpired            ... or whose time is over
+     ├─ InvalidToken                a credential that is missing, forged or malformed
+     │   ├─ TokenExpired            ... or whose time is over
+     │   └─ TokenRevoked            ... or that was revoked: its client does not come back by itself
      ├─ AuthenticationUnavailable   the token could not be checked, and may well be good: try again
      ├─ PublishError                the broker did not take a publication
      │   └─ PublishUncertain        ... or its answer was lost: repeat with the same idempotency key
@@ -15,6 +16,7 @@
          ├─ Forbidden  NotSubscribed  UnknownChannel  NotAvailable
          ├─ LimitExceeded  RateLimited  HookTimeout
          └─ Unavailable         a part that is needed cannot be reached at the moment
+             └─ Restarting      ... because the node is draining: come back in a moment
 """
 
 from typing import ClassVar
@@ -40,6 +42,13 @@ class InvalidToken(HubbubError):
 
 class TokenExpired(InvalidToken):
     """A credential whose time is over."""
+
+
+class TokenRevoked(InvalidToken):
+    """A credential that was good, and was revoked: itself, or all that its user had."""
+
+    close_code = CloseCode.REVOKED
+    close_reason = "Revoked"
 
 
 class AuthenticationUnavailable(HubbubError):
@@ -150,3 +159,11 @@ class Unavailable(Refusal):
     """The streams, or who is present, cannot be read or changed at the moment: try again."""
 
     code = ErrorCode.UNAVAILABLE
+
+
+class Restarting(Unavailable):
+    """The node is draining and takes nobody in: come back after so many seconds."""
+
+    def __init__(self, after: float) -> None:
+        super().__init__("The server is restarting: come back in a moment.")
+        self.after = after

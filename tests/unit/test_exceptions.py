@@ -4,7 +4,7 @@ import inspect
 
 from hubbub import exceptions
 from hubbub.codes import CloseCode, ErrorCode
-from hubbub.exceptions import BadRequest, HubbubError, InvalidToken, PublishError, Refusal
+from hubbub.exceptions import BadRequest, HubbubError, InvalidToken, PublishError, Refusal, Restarting
 
 
 def classes() -> list[type[Exception]]:
@@ -30,3 +30,4 @@ def test_what_clients_are_told():
     assert InvalidToken.close_code is CloseCode.INVALID_TOKEN
     assert (Refusal("why").message, str(Refusal("why"))) == ("why", "why")
     assert BadRequest("why", 1.5).ref == 1.5
+    assert Restarting(1.5).after == 1.5

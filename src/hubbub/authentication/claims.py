@@ -19,7 +19,7 @@ CHANNEL_CLAIM = "channel"
 _LATEST = 253_402_300_799
 """The end of the year 9999: the last second that RFC 3339 can write."""
 
-_FIELDS = frozenset({"sub", "exp", "jti", "scope", "scopes"})
+_FIELDS = frozenset({"sub", "exp", "iat", "jti", "scope", "scopes"})
 """Claims that have a field of their own in `Identity`."""
 
 _NO_SCOPES = frozenset[str]()
@@ -52,7 +52,7 @@ class ClaimRules:
             TokenExpired: ``exp`` is more than the leeway ago.
             InvalidToken: anything else is wrong; the message says what, and repeats nothing of the token.
         """
-        expires_at = self._check_times(claims, now)
+        expires_at, issued_at = self._check_times(claims, now)
         self._check_issuer(claims)
         self._check_audience(claims)
         token_id = claims.get("jti")
@@ -64,6 +64,7 @@ class ClaimRules:
             expires_at=expires_at,
             scopes=self._scopes(claims),
             token_id=token_id,
+            issued_at=issued_at,
         )
 
     def _scopes(self, claims: Mapping[str, Any]) -> frozenset[str]:
@@ -77,7 +78,7 @@ class ClaimRules:
             return self._known.setdefault(scopes, scopes)
         return self._known.get(scopes, scopes)
 
-    def _check_times(self, claims: Mapping[str, Any], now: float) -> float:
+    def _check_times(self, claims: Mapping[str, Any], now: float) -> tuple[float, float | None]:
         expires_at = _seconds(claims, "exp")
         if expires_at is None:
             raise InvalidToken("The token has no `exp`")
@@ -91,7 +92,7 @@ class ClaimRules:
             raise InvalidToken(
                 f"The token was issued in the future: its `iat` is {issued_at - now:.0f} s ahead, check the clocks"
             )
-        return expires_at
+        return expires_at, issued_at
 
     def _check_issuer(self, claims: Mapping[str, Any]) -> None:
         if self.issuer is None:

@@ -35,7 +35,7 @@ class Joined(msgspec.Struct, frozen=True, gc=False):
     offset: int
     id: str | UnsetType
     recovered: bool | UnsetType
-    messages: list[Any]
+    messages: list[Any] | UnsetType
     members: tuple[UserId, ...] | UnsetType
     active_users: int | UnsetType
 
@@ -43,6 +43,13 @@ class Joined(msgspec.Struct, frozen=True, gc=False):
 def reply(reply: Reply) -> bytes:
     """Write a reply."""
     return encode(_FORMS[type(reply)](reply))
+
+
+def announcement(reply: replies.Welcome | replies.Subscribed) -> bytes:
+    """Write what precedes a channel's pushes, for a dialect that sends what was missed one by one behind it."""
+    if isinstance(reply, replies.Welcome):
+        return encode(_welcome(reply))
+    return encode(msgspec.structs.replace(_subscribed(reply), messages=UNSET))
 
 
 def _done(reply: replies.Done) -> Ack:
@@ -68,6 +75,7 @@ def _welcome(reply: replies.Welcome) -> dict[str, Any]:
         "heartbeat": int(seconds) if seconds.is_integer() else seconds,
         **_channel(reply.channel),
         **_position(reply.position),
+        **({} if reply.recovered is None else {"recovered": reply.recovered}),
     }
 
 

@@ -18,14 +18,16 @@ from hubbub.exceptions import (
     InvalidToken,
     LimitExceeded,
     Refusal,
+    Restarting,
     SessionClosed,
     Unavailable,
 )
 from hubbub.hub import commands
+from hubbub.hub.draining import RESTARTING
 from hubbub.hub.identity import Identity
 from hubbub.hub.node import Node
 from hubbub.hub.outlet import Encoding, Outlet
-from hubbub.hub.replies import Done
+from hubbub.hub.replies import Done, Failed, Reconnect, Reply
 from hubbub.hub.session import Session
 
 logger = logging.getLogger(__name__)
@@ -47,6 +49,25 @@ class Turned(Exception):
         self.error = error
         self.code = code
         self.reason = reason
+
+    def words(self) -> Reply:
+        """What the client is told before the Close."""
+        return Failed(code=self.error, message=str(self))
+
+
+class Postponed(Turned):
+    """A connection that came to a node which is draining: told when to come back, and closed.
+
+    A handshake could be refused with 503 instead, but browsers do not show their pages why a handshake failed.
+    """
+
+    def __init__(self, restarting: Restarting) -> None:
+        super().__init__(restarting.code, restarting.message, CloseCode.SERVICE_RESTART, RESTARTING)
+        self.after = restarting.after
+
+    def words(self) -> Reply:
+        """When to come back."""
+        return Reconnect(after=self.after)
 
 
 def no_binary() -> Turned:
@@ -159,10 +180,12 @@ def check_capacity(node: Node) -> None:
     """Turn a connection away that would be one too many.
 
     Raises:
-        Turned: the node is full.
+        Turned: the node is full, or draining.
     """
     try:
         node.connections.check_capacity()
+    except Restarting as error:
+        raise Postponed(error) from error
     except LimitExceeded as error:
         raise Turned(error.code, error.message, CloseCode.TRY_AGAIN_LATER, "Server full") from error
 
@@ -177,6 +200,8 @@ def turned(error: Exception) -> Turned:
         case AuthenticationUnavailable() | HookTimeout():
             # Nothing is known about the token, so this is no reason to stay away.
             return Turned(error.code, str(error), CloseCode.TRY_AGAIN_LATER, "Tokens cannot be checked")
+        case Restarting():
+            return Postponed(error)
         case Unavailable():
             return Turned(error.code, error.message, CloseCode.TRY_AGAIN_LATER, "A part cannot be reached")
         case Forbidden():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hubbub.codes import CloseCode, ErrorCode
 from hubbub.endpoints.admission import Disconnected, Turned, no_binary
 from hubbub.endpoints.direct_encodings import TextFrames
+from hubbub.hub.draining import RESTARTING
 from hubbub.hub.node import Node
 from hubbub.hub.outlet import Listener, Pulse
 from hubbub.hub.replies import Failed
@@ -65,6 +66,8 @@ class Link(asyncio.Protocol):
     )
 
     _transport: asyncio.Transport
+
+    transport = "websocket"
 
     def __init__(self, node: Node, encoding: TextFrames, *, inflate: bool) -> None:
         self.encoding = encoding
@@ -137,12 +140,15 @@ class Link(asyncio.Protocol):
             self._node.end(session, clean=self._said_goodbye)
 
     def shutdown(self) -> None:
-        """Close for a restart; uvicorn calls this when it stops."""
-        if self._session is not None:
-            self._node.connections.close(self._session, CloseCode.SERVICE_RESTART, "The server is restarting")
-        else:
-            self.close(CloseCode.SERVICE_RESTART, "The server is restarting")
+        """Be sent away with the others; uvicorn calls this for each connection when it stops, and waits until they are gone.
+
+        `hubbub serve` has drained before that: who is still here was closed.
+        """
+        if self._session is None:
+            self.close(CloseCode.SERVICE_RESTART, RESTARTING)
             self._transport.close()
+        else:
+            self._node.draining.begin()
 
     # What admission calls.
 
@@ -187,7 +193,7 @@ class Link(asyncio.Protocol):
         if session is not None:
             self._node.end(session, clean=True)
         if not self._closing:
-            self.write(self.encoding.reply(Failed(code=turned.error, message=str(turned))))
+            self.write(self.encoding.reply(turned.words()))
             self.close(turned.code, turned.reason)
             self._node.wheel.after(LINGER, self.abort)
             await self.serve()

@@ -30,21 +30,15 @@ class Dialect(Protocol):
         ...
 
 
-class FrameEncoding(ABC, Generic[Frame]):
-    """A dialect in frames of some kind; one for all sessions that share it, so that each publication is encoded once.
+class SharedFrames(ABC, Generic[Frame]):
+    """Frames of some kind, for all sessions that share this, so that each publication is encoded once."""
 
-    Args:
-        dialect: the wire format.
-    """
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-        self.decode = dialect.decode
+    def __init__(self) -> None:
         self._memo: dict[str, Frame] = {}
 
     @abstractmethod
-    def frame(self, payload: bytes) -> Frame:
-        """Make the frame of one message."""
+    def make(self, publication: Publication) -> Frame:
+        """Make the frame of a publication."""
 
     @abstractmethod
     def join(self, frames: Sequence[Frame]) -> Frame:
@@ -56,14 +50,35 @@ class FrameEncoding(ABC, Generic[Frame]):
             return self._publication(publications[0])
         return self.join([self._publication(publication) for publication in publications])
 
-    def reply(self, reply: Reply) -> Frame:
-        """Make the frame of a reply."""
-        return self.frame(self._dialect.encode_reply(reply))
-
     def _publication(self, publication: Publication) -> Frame:
         frame = self._memo.get(publication.id)
         if frame is None:
             if len(self._memo) >= MEMO:
                 del self._memo[next(iter(self._memo))]
-            frame = self._memo[publication.id] = self.frame(self._dialect.encode_publication(publication))
+            frame = self._memo[publication.id] = self.make(publication)
         return frame
+
+
+class FrameEncoding(SharedFrames[Frame]):
+    """A dialect in frames.
+
+    Args:
+        dialect: the wire format.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        super().__init__()
+        self._dialect = dialect
+        self.decode = dialect.decode
+
+    @abstractmethod
+    def frame(self, payload: bytes) -> Frame:
+        """Make the frame of one message."""
+
+    def make(self, publication: Publication) -> Frame:
+        """Make the frame of a publication."""
+        return self.frame(self._dialect.encode_publication(publication))
+
+    def reply(self, reply: Reply) -> Frame:
+        """Make the frame of a reply."""
+        return self.frame(self._dialect.encode_reply(reply))

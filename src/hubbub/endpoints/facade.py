@@ -1,6 +1,8 @@
 """`Hub`: what an application holds."""
 
 import logging
+import os
+import platform
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
@@ -15,25 +17,26 @@ from hubbub.clock import Clock, SystemClock
 from hubbub.codes import CloseCode
 from hubbub.endpoints import routes
 from hubbub.endpoints.engines import choose_engines
-from hubbub.endpoints.handshake import Doorkeeper, checked, for_connections
+from hubbub.endpoints.handshake import Doorkeeper, for_connections, token_reader
 from hubbub.endpoints.injection import Injector
 from hubbub.endpoints.namespace import NamespaceHandle
 from hubbub.endpoints.queued import Writers
-from hubbub.exceptions import ConfigurationError, InvalidToken, NotAvailable
+from hubbub.endpoints.sse import stream_url
+from hubbub.endpoints.user_channel import UserChannel
+from hubbub.exceptions import ConfigurationError, NotAvailable
 from hubbub.hub.attendance import OfflineHook
 from hubbub.hub.broker import Broker, Reading
-from hubbub.hub.channels import USER_NAMESPACE, user_channel
-from hubbub.hub.dispatch import Authenticator
+from hubbub.hub.channels import USER_NAMESPACE
+from hubbub.hub.cluster import Cluster
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import Limits, Timing
 from hubbub.hub.namespaces import Namespace, Namespaces, Publish, Subscribe
 from hubbub.hub.node import Node
 from hubbub.hub.presence import PresenceStore, Roster
 from hubbub.hub.publications import Position
+from hubbub.hub.revocations import Revocation, Revocations
 from hubbub.hub.statistics import Statistics
 from hubbub.types import UserId
-
-logger = logging.getLogger(__name__)
 
 OfflineFunction = TypeVar("OfflineFunction", bound=Callable[..., Any])
 
@@ -67,6 +70,7 @@ class Hub:
         heartbeat: seconds between pings.
         presence_lease: seconds after which the members of a node that died have left.
         presence_grace: seconds a lost connection's user stays present, in case they come back.
+        drain_time: seconds that `drain` takes at most.
         auth_deadline: seconds a connection without a credential has for its `auth` message.
         leeway: seconds an identity is accepted after it expired.
         hook_timeout: seconds a hook may take, its dependencies included.
@@ -90,25 +94,30 @@ class Hub:
         heartbeat: float = 25.0,
         presence_lease: float = 30.0,
         presence_grace: float = 5.0,
+        drain_time: float = 15.0,
         auth_deadline: float = 5.0,
         leeway: float = 30.0,
         hook_timeout: float = 10.0,
         clock: Clock | None = None,
     ) -> None:
-        for name, seconds in (("heartbeat", heartbeat), ("presence_lease", presence_lease)):
+        positive = {"heartbeat": heartbeat, "presence_lease": presence_lease, "drain_time": drain_time}
+        for name, seconds in positive.items():
             if seconds <= 0:
                 raise ConfigurationError(f"{name} is a number of seconds above 0, not {seconds}.")
         self._clock = clock or SystemClock()
         self._engines = choose_engines(broker, presence, tickets, self._clock)
         self._limits = limits or Limits()
-        self._timing = Timing(heartbeat, presence_lease, presence_grace, leeway)
+        self._timing = Timing(heartbeat, presence_lease, presence_grace, leeway, drain_time)
         self._injector = Injector(hook_timeout)
         self._namespaces = Namespaces(
             [Namespace(USER_NAMESPACE, subscribe=Subscribe.OWNER, publish=Publish.NOBODY)]
         )
         self._offline_hooks: list[OfflineHook] = []
+        self._revocations = Revocations(self._clock)
         self._authenticator: object = authenticate
-        self._read_token = self._token_reader(authenticate, allow_anonymous=allow_anonymous)
+        self._read_token = token_reader(
+            self._injector, authenticate, self._revocations, allow_anonymous=allow_anonymous
+        )
         self._authenticate = for_connections(self._read_token)
         self._session_cookie = session_cookie
         self._doorkeeper = Doorkeeper(
@@ -116,12 +125,13 @@ class Hub:
             self._engines.tickets,
             OriginPolicy(allowed_origins),
             session_cookie,
+            self._revocations,
             allow_anonymous=allow_anonymous,
         )
         self._node: Node | None = None
         self._writers = Writers()
         self.router = routes.realtime(lambda: self._running, self._doorkeeper, self._writers, auth_deadline)
-        """Serves ``/ws``, ``/ws/{room_id}``, ``/ws/notifications/{topic}`` and ``/hubbub.js``."""
+        """Serves ``/ws``, ``/ws/{room_id}``, ``/ws/notifications/{topic}``, ``/sse`` and ``/hubbub.js``."""
         self.api = routes.tickets(self._engines.tickets, self._doorkeeper, 30.0)
         """Serves ``POST /ws-ticket``; include it with a prefix such as ``/api/v1``."""
 
@@ -153,6 +163,8 @@ class Hub:
             self._clock,
             self._limits,
             self._timing,
+            self._revocations,
+            f"{platform.node()}:{os.getpid()}",
         )
         node.attendance.offline_hooks.extend(self._offline_hooks)
         redaction = RedactingFilter(cookies=[self._session_cookie] if self._session_cookie else [])
@@ -189,7 +201,7 @@ class Hub:
 
         Raises:
             HTTPException: 401 without a valid credential (on HTTP and SSE routes).
-            WebSocketException: 4001 (on WebSocket routes).
+            WebSocketException: 4001, or 4010 where it was revoked (on WebSocket routes).
         """
         return await self._doorkeeper.identity(connection)
 
@@ -216,7 +228,7 @@ class Hub:
             channel, event, data, exclude=exclude, idempotency_key=idempotency_key
         )
 
-    def to_user(self, user_id: str) -> "UserChannel":
+    def to_user(self, user_id: str) -> UserChannel:
         """Return the channel that reaches every device of one user."""
         return UserChannel(self, UserId(user_id))
 
@@ -237,18 +249,36 @@ class Hub:
         code: CloseCode = CloseCode.FORBIDDEN,
         reason: str = "Disconnected by the server",
     ) -> int:
-        """Close every connection of a user; return how many there were.
+        """Close every connection of a user, on every node; return how many there were.
+
+        Nodes that do not answer within two seconds are not in the number; `Hub.cluster.disconnect` names them.
 
         Raises:
             ValueError: there is no such `code`.
+            BadRequest: there can be no such user.
+            PublishError: the broker did not take it.
         """
-        known = next((each for each in CloseCode if each == code), None)
-        if known is None:
-            raise ValueError(f"There is no close code {code}; see hubbub.CloseCode.")
-        sessions = self._running.connections.of_user(UserId(user_id))
-        for session in sessions:
-            self._running.connections.close(session, known, reason)
-        return len(sessions)
+        return (await self.cluster.disconnect(user_id, code=code, reason=reason)).connections
+
+    async def revoke(
+        self,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        token_id: str | None = None,
+        until: float | None = None,
+    ) -> Revocation:
+        """End what a user, a session or a token may do, on every node and for good; see `Cluster.revoke`.
+
+        Raises:
+            ValueError: not exactly one thing is named.
+            BadRequest: there can be no such thing, or `until` is over.
+            LimitExceeded: as many revocations as can be remembered are.
+            PublishError: the broker did not take it (`PublishUncertain`: it is unknown whether it did; repeat it).
+        """
+        return await self.cluster.revoke(
+            user_id=user_id, session_id=session_id, token_id=token_id, until=until
+        )
 
     async def presence(self, channel: str, *, limit: int = 100, after: str | None = None) -> Roster:
         """List the users in a channel, in the order of their ids, a page at a time.
@@ -275,6 +305,56 @@ class Hub:
         """
         parsed, _ = self._namespaces.resolve(channel)
         return await self._running.broker.history(parsed.name, limit=limit, before=before)
+
+    async def position(self, channel: str) -> Position:
+        """Return where a channel stands now: a client that subscribes from there misses nothing.
+
+        Raises:
+            UnknownChannel: no namespace answers to the name.
+        """
+        parsed, _ = self._namespaces.resolve(channel)
+        return (await self._running.broker.read(parsed.name)).top
+
+    async def sse_url(self, *channels: str, path: str = "/sse") -> str:
+        """Return the address of an event stream from here on, for a page that is rendered now.
+
+        Read the data of the page after this, so that nothing falls between it and the stream.
+
+        Args:
+            channels: at most 128; a user's own, ``user:ada``, may be among them.
+            path: where `router` is included.
+
+        Raises:
+            UnknownChannel: no namespace answers to a name.
+        """
+        return stream_url(path, {channel: await self.position(channel) for channel in channels})
+
+    async def sse_link(self, *channels: str, path: str = "/sse") -> str:
+        """Return the same as the value of a ``Link`` header; ``monitor`` is the relation that RFC 5989 registered."""
+        return f'<{await self.sse_url(*channels, path=path)}>; rel="monitor"; type="text/event-stream"'
+
+    async def drain(self) -> None:
+        """Send every client of this node away before it ends: in batches, each told when to come back, then closed (1012).
+
+        Returns when they are gone, after `drain_time` at the latest. Nobody is taken in from its beginning on. What runs
+        the application calls this before the web server closes its sockets; `hubbub serve` does. Cancelled, it closes
+        those who are left at once.
+        """
+        await self._running.draining.run()
+
+    async def until_draining(self) -> None:
+        """Wait until this node begins to drain: for streaming responses, which would hold a stop up, to end then."""
+        await self._running.draining.until_begun()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether clients are being sent away, or were; `/readyz` fails then."""
+        return self._node is not None and self._node.draining.is_begun
+
+    @property
+    def cluster(self) -> Cluster:
+        """All nodes together: which there are, who is connected where."""
+        return self._running.cluster
 
     @property
     def statistics(self) -> Statistics:
@@ -306,35 +386,3 @@ class Hub:
         if self._node is None:
             raise RuntimeError("The hub is not running: pass lifespan=hub.lifespan to FastAPI(…).")
         return self._node
-
-    def _token_reader(
-        self, authenticate: Callable[..., Any] | None, *, allow_anonymous: bool
-    ) -> Authenticator:
-        if authenticate is not None:
-            return checked(self._injector.prepare(authenticate, {"token": str}))
-        if not allow_anonymous:
-            logger.warning("This Hub lets nobody in: give it authenticate=… or allow_anonymous=True.")
-
-        async def nobody(token: str) -> Identity:
-            raise InvalidToken("This server accepts no tokens: its Hub has no authenticate=….")
-
-        return nobody
-
-
-class UserChannel:
-    """Every device of one user.
-
-    Args:
-        hub: who sends.
-        user_id: to whom.
-    """
-
-    def __init__(self, hub: Hub, user_id: UserId) -> None:
-        self._hub = hub
-        self._channel = user_channel(user_id)
-
-    async def send(
-        self, event: str | BaseModel, data: Any = None, *, idempotency_key: str | None = None
-    ) -> Position:
-        """Publish to the user's own channel; errors as in `Hub.publish`."""
-        return await self._hub.publish(self._channel, event, data, idempotency_key=idempotency_key)

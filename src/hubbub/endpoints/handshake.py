@@ -1,5 +1,6 @@
 """From a handshake or a request to an identity: the Origin, the credential, the authenticator."""
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,14 +12,18 @@ from hubbub.authentication.credentials import CredentialKind, find_credential
 from hubbub.authentication.origins import OriginPolicy
 from hubbub.authentication.tickets import TicketStore
 from hubbub.codes import CloseCode
+from hubbub.endpoints.injection import Injector
 from hubbub.exceptions import AuthenticationUnavailable, Forbidden, HookTimeout, InvalidToken
 from hubbub.hub.channels import name_problem, user_channel
 from hubbub.hub.dispatch import Authenticator
 from hubbub.hub.identity import ANONYMOUS_IDENTITY, Identity
+from hubbub.hub.revocations import Revocations
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+logger = logging.getLogger(__name__)
 
 
 class Doorkeeper:
@@ -29,6 +34,7 @@ class Doorkeeper:
         tickets: redeems tickets.
         origins: which pages' browsers may come in.
         session_cookie: the cookie that carries a token; `None` looks at no cookie.
+        revocations: whose tickets are worth nothing any more.
         allow_anonymous: whether somebody without a credential comes in as the user ``""``.
     """
 
@@ -38,10 +44,12 @@ class Doorkeeper:
         tickets: TicketStore,
         origins: OriginPolicy,
         session_cookie: str | None,
+        revocations: Revocations | None = None,
         *,
         allow_anonymous: bool,
     ) -> None:
         self.authenticate = authenticate
+        self._revocations = revocations
         self._tickets = tickets
         self._origins = origins
         self._session_cookie = session_cookie
@@ -61,13 +69,16 @@ class Doorkeeper:
         """Return who a handshake speaks for; `None` where it does not say and must.
 
         Raises:
-            InvalidToken: its credential is not valid.
+            InvalidToken: its credential is not valid (`TokenRevoked`: not any more).
         """
         credential = find_credential(headers, query_string, subprotocols, cookie=self._session_cookie)
         if credential is None:
             return ANONYMOUS_IDENTITY if self._allow_anonymous else None
         if credential.kind is CredentialKind.TICKET:
-            return await self._tickets.redeem(credential.value)
+            identity = await self._tickets.redeem(credential.value)
+            if self._revocations is not None:
+                self._revocations.check(identity)
+            return identity
         return await self.authenticate(credential.value)
 
     async def identity(self, connection: HTTPConnection) -> Identity:
@@ -76,7 +87,7 @@ class Doorkeeper:
         Raises:
             HTTPException: 401 without a valid credential, 403 from a foreign Origin, 503 while tokens cannot be
                 checked (on HTTP routes).
-            WebSocketException: 4001, 4003 or 1013 (on WebSocket routes).
+            WebSocketException: 4001, 4003, 4010 or 1013 (on WebSocket routes).
         """
         try:
             return await self._of_connection(connection)
@@ -110,8 +121,34 @@ def refuse(connection: HTTPConnection, status: int, code: CloseCode, message: st
     return HTTPException(status, message, headers=headers)
 
 
-def checked(authenticate: Callable[..., Awaitable[Any]]) -> Authenticator:
-    """Make an authenticator of a user's callable: `None` is an invalid token, anything odd an error."""
+def token_reader(
+    injector: Injector,
+    authenticate: Callable[..., Any] | None,
+    revocations: Revocations,
+    *,
+    allow_anonymous: bool,
+) -> Authenticator:
+    """Make what turns tokens into identities of an application's function; without one, let no token pass."""
+    if authenticate is not None:
+        return checked(injector.prepare(authenticate, {"token": str}), revocations)
+    if not allow_anonymous:
+        logger.warning("This Hub lets nobody in: give it authenticate=… or allow_anonymous=True.")
+
+    async def nobody(token: str) -> Identity:
+        raise InvalidToken("This server accepts no tokens: its Hub has no authenticate=….")
+
+    return nobody
+
+
+def checked(
+    authenticate: Callable[..., Awaitable[Any]], revocations: Revocations | None = None
+) -> Authenticator:
+    """Make an authenticator of a user's callable: `None` is an invalid token, anything odd an error.
+
+    Args:
+        authenticate: the callable.
+        revocations: whose tokens are not taken any more.
+    """
 
     async def call(token: str) -> Identity:
         try:
@@ -127,6 +164,8 @@ def checked(authenticate: Callable[..., Awaitable[Any]]) -> Authenticator:
         problem = None if identity.is_anonymous else name_problem(user_channel(identity.user_id))
         if problem:
             raise InvalidToken(f"The token's user id {problem}, with `user:` before it.")
+        if revocations is not None:
+            revocations.check(identity)
         return identity
 
     return call

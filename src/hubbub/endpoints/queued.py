@@ -29,17 +29,15 @@ class TextFrame:
         return self.size
 
 
-class CloseFrame:
-    """The last message of a connection."""
+class LastFrame:
+    """The last messages of a connection, which say why it ends."""
 
     __slots__ = ("messages",)
 
     size = 0
 
-    def __init__(self, code: int, reason: str) -> None:
-        self.messages: Sequence[Message] = (
-            {"type": "websocket.close", "code": code, "reason": fitting(reason)},
-        )
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
 
 
 class TextEncoding(FrameEncoding[TextFrame]):
@@ -123,7 +121,7 @@ class QueuedOutlet:
         self._writers = writers
         self._max_bytes = max_bytes
         self._max_messages = max_messages
-        self._queue: deque[TextFrame | CloseFrame] | None = None
+        self._queue: deque[TextFrame | LastFrame] | None = None
         self._listener: Listener | None = None
         self._writer: asyncio.Task[None] | None = None
         self._parked: asyncio.Future[None] | None = None
@@ -173,10 +171,10 @@ class QueuedOutlet:
         return Pulse.STUCK if stuck else Pulse.WELL
 
     def close(self, code: int, reason: str) -> None:
-        """Queue a Close frame; nothing follows it."""
+        """Queue the words of the end; nothing follows them."""
         if not self._closing:
             self._closing = True
-            self._put(CloseFrame(code, reason))
+            self._put(self._last(code, reason))
 
     def abort(self) -> None:
         """Give up what was not sent and end the connection; harmless when it is over."""
@@ -201,7 +199,10 @@ class QueuedOutlet:
         if self._writer is not None:
             await asyncio.wait([self._writer], timeout=timeout)
 
-    def _put(self, frame: TextFrame | CloseFrame) -> "deque[TextFrame | CloseFrame]":
+    def _last(self, code: int, reason: str) -> LastFrame:
+        return LastFrame(({"type": "websocket.close", "code": code, "reason": fitting(reason)},))
+
+    def _put(self, frame: TextFrame | LastFrame) -> "deque[TextFrame | LastFrame]":
         queue = self._queue
         if queue is None:
             queue = self._queue = deque()
@@ -218,7 +219,7 @@ class QueuedOutlet:
             if self._listener is not None:
                 self._listener.pause()
 
-    async def _write_all(self, queue: "deque[TextFrame | CloseFrame]") -> None:
+    async def _write_all(self, queue: "deque[TextFrame | LastFrame]") -> None:
         loop = asyncio.get_running_loop()
         try:
             while True:

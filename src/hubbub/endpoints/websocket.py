@@ -1,6 +1,5 @@
 """The WebSocket edge: a plain ASGI endpoint that turns a connection into a session, and reads from it where nobody else does."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 
@@ -9,15 +8,15 @@ from starlette.types import Message, Receive, Scope, Send
 from hubbub.authentication.credentials import selected_subprotocol
 from hubbub.codes import CloseCode, ErrorCode
 from hubbub.endpoints.admission import Admission, AutoJoin, Disconnected, Turned, no_binary
+from hubbub.endpoints.connection import QueuedConnection
 from hubbub.endpoints.direct import Link
 from hubbub.endpoints.direct_encodings import DirectEncodings
 from hubbub.endpoints.encoding import Dialect
-from hubbub.endpoints.queued import QueuedOutlet, TextEncoding, Writers
+from hubbub.endpoints.queued import TextEncoding, Writers
 from hubbub.exceptions import Forbidden
 from hubbub.hub.commands import Subscribe
 from hubbub.hub.node import Node
 from hubbub.hub.replies import Failed
-from hubbub.hub.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -94,43 +93,26 @@ class WebSocketEndpoint:
         return Link(self._node(), self._encodings.direct.agreed(window_bits), inflate=window_bits is not None)
 
 
-class Connection(QueuedOutlet):
-    """One accepted WebSocket on any ASGI server: the task that reads from it, and the outlet of its session."""
+class Connection(QueuedConnection):
+    """One accepted WebSocket on any ASGI server."""
 
-    __slots__ = ("_aborted", "_clean", "_node", "_receive", "_session", "_task", "encoding")
+    __slots__ = ("encoding",)
+
+    transport = "websocket"
 
     def __init__(
         self, node: Node, encoding: TextEncoding, writers: Writers, receive: Receive, send: Send
     ) -> None:
-        super().__init__(send, self._cancel, writers)
+        super().__init__(node, writers, receive, send)
         self.encoding = encoding
-        self._node = node
-        self._receive = receive
-        self._task = asyncio.current_task()
-        self._aborted = False
-        self._session: Session | None = None
-        self._clean = False
 
     async def run(self, admission: Admission, scope: Scope, join: Subscribe | None) -> None:
         """Be admitted, then read until the client is gone."""
-        try:
-            await admission.admit(self._node, self, scope, join)
-        except asyncio.CancelledError:
-            if not self._aborted or self._task is None:
-                raise
-            self._task.uncancel()
-        finally:
-            if self._session is not None:
-                self._node.end(self._session, clean=self._clean)
-            self.finish()
+        await self.live(admission.admit(self._node, self, scope, join))
 
     async def first_text(self) -> str:
         """Wait for the first message."""
         return self._text(await self._receive())
-
-    def carries(self, session: Session) -> None:
-        """Name the session that ends with this connection."""
-        self._session = session
 
     async def serve(self) -> None:
         """Read until the end."""
@@ -154,7 +136,7 @@ class Connection(QueuedOutlet):
 
     async def turn_away(self, turned: Turned) -> None:
         """Say why, and close."""
-        self.write(self.encoding.reply(Failed(code=turned.error, message=str(turned))))
+        self.write(self.encoding.reply(turned.words()))
         self.close(turned.code, turned.reason)
         await self.drain(timeout=1.0)
 
@@ -173,11 +155,6 @@ class Connection(QueuedOutlet):
                 "Message too big",
             )
         return str(text)
-
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._aborted = True
-            self._task.cancel()
 
 
 def said_goodbye(message: Message) -> bool:

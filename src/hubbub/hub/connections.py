@@ -1,11 +1,13 @@
 """The sessions of this node: who may connect, how long they stay, and the cleanup that cannot be skipped."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import msgspec
 
 from hubbub.clock import Clock
 from hubbub.codes import CloseCode, UnsubscribeCode
-from hubbub.exceptions import Forbidden, LimitExceeded, SessionClosed
+from hubbub.exceptions import Forbidden, LimitExceeded, Restarting, SessionClosed
 from hubbub.hub.attendance import Attendance
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Reading
@@ -16,7 +18,10 @@ from hubbub.hub.limits import ConnectionsPolicy, Limits, Timing
 from hubbub.hub.namespaces import Namespaces
 from hubbub.hub.outlet import Pulse
 from hubbub.hub.presence import Roster
+from hubbub.hub.publications import Position
+from hubbub.hub.recovery import visible
 from hubbub.hub.replies import PingSent, Reply, Unsubscribed, Welcome
+from hubbub.hub.revocations import Revocations
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
 from hubbub.hub.subscriptions import Subscriptions
@@ -45,6 +50,7 @@ class Connections:
         wheel: for heartbeats and expiry.
         background: ends subscriptions whose token expired.
         timing: for heartbeats and expiry.
+        revocations: whom not to let in, nor let renew.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class Connections:
         wheel: Wheel,
         background: Background,
         timing: Timing,
+        revocations: Revocations,
     ) -> None:
         self._subscriptions = subscriptions
         self._attendance = attendance
@@ -67,12 +74,15 @@ class Connections:
         self._clock = clock
         self._wheel = wheel
         self._background = background
+        self._revocations = revocations
         self.heartbeat = timing.heartbeat
         self._leeway = timing.leeway
         # Bound once: a bound method for each timer would be 64 bytes.
         self._on_beat, self._on_expiry = self._beat, self._expire
         self._sessions: set[Session] = set()
         self._waiting = 0
+        self._come_back: Callable[[], float] | None = None
+        """After how many seconds somebody may come back who is not taken in any more."""
         self._by_user: dict[UserId, Session | set[Session]] = {}
         """Most users have one connection: a set of one would cost 216 bytes."""
 
@@ -81,11 +91,27 @@ class Connections:
 
         Raises:
             LimitExceeded: the node is full.
+            Restarting: it takes in nobody any more.
         """
+        if self._come_back is not None:
+            raise Restarting(self._come_back())
         if 0 < self._limits.connections <= len(self._sessions) + self._waiting:
             raise LimitExceeded(
                 f"The server is full ({self._limits.connections} connections); try again later."
             )
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether nobody is taken in any more."""
+        return self._come_back is not None
+
+    def refuse(self, come_back: Callable[[], float]) -> None:
+        """Take in nobody from now on.
+
+        Args:
+            come_back: called for after how many seconds somebody who comes may come back.
+        """
+        self._come_back = come_back
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -108,22 +134,30 @@ class Connections:
         if 0 < bound <= len(self.of_user(identity.user_id)):
             raise LimitExceeded(f"You have {bound} connections, which is as many as a user may have.")
 
-    async def open(self, session: Session) -> None:
+    async def open(self, session: Session, since: Position | None = None) -> None:
         """Take a session in: count it, end the user's old one where only one is allowed, welcome it.
+
+        Args:
+            session: who comes.
+            since: where it stopped reading its user's own channel; the welcome then brings what it missed there.
 
         Raises:
             LimitExceeded: the node is full, or the user has as many connections as allowed.
+            Restarting: it takes in nobody any more.
             SessionClosed: it ended meanwhile.
+            TokenRevoked: its identity was revoked.
         """
         self.check_capacity()
         self.check_user(session.identity)
+        # In the step in which it is registered: what is revoked from now on finds it among the sessions.
+        self._revocations.check(session.identity)
         self._replace(session.identity)
         self._register(session)
         self._statistics.connections += 1
         self._await_expiry(session)
         session.heartbeat = self._wheel.after(self._spread(session), self._on_beat, session)
         await self._attendance.enter(session, EVERYONE)
-        await self._welcome(session)
+        await self._welcome(session, since)
 
     def close(self, session: Session, code: CloseCode, reason: str) -> None:
         """End a session from this side: nothing is delivered from now on, and a Close frame is the last it gets.
@@ -149,6 +183,8 @@ class Connections:
         code = session.close_code
         if code is not None:
             clean = code is not CloseCode.NORMAL and not code.reconnect
+        elif self._come_back is not None:
+            clean = False  # it was asked to come back: its goodbye is to this node only
         self._sessions.discard(session)
         known = self._by_user.get(session.user_id)
         if isinstance(known, set):
@@ -165,9 +201,11 @@ class Connections:
         Raises:
             Forbidden: the identity is another user's.
             SessionClosed: it ended while the identity was being established.
+            TokenRevoked: the identity was revoked.
         """
         if session.closed:
             raise SessionClosed
+        self._revocations.check(identity)
         if session.identity.is_anonymous and not identity.is_anonymous:
             await self._become(session, identity)
             return
@@ -239,7 +277,7 @@ class Connections:
         await self._attendance.enter(session, EVERYONE)
         await self._welcome(session)
 
-    async def _welcome(self, session: Session) -> None:
+    async def _welcome(self, session: Session, since: Position | None = None) -> None:
         if session.identity.is_anonymous or USER_NAMESPACE not in self._namespaces:
             if session.closed:
                 raise SessionClosed
@@ -248,10 +286,18 @@ class Connections:
         own = user_channel(session.user_id)
         _, namespace = self._namespaces.resolve(own)
 
-        def answer(reading: Reading, _roster: Roster | None) -> Reply:
-            return self._words(session, own, reading)
+        known = since if namespace.recovery else None
 
-        await self._subscriptions.attach(session, own, namespace, None, answer)
+        def answer(reading: Reading, _roster: Roster | None) -> Reply:
+            if since is None:
+                return self._words(session, own, reading)
+            return msgspec.structs.replace(
+                self._words(session, own, reading),
+                recovered=known is not None and reading.whole,
+                publications=visible(reading.publications, session.user_id),
+            )
+
+        await self._subscriptions.attach(session, own, namespace, known, answer)
 
     def _words(self, session: Session, channel: str | None = None, reading: Reading | None = None) -> Welcome:
         session.greeted = True

@@ -142,13 +142,18 @@ class Dispatcher:
             session.send(replies.Done(ref=command.ref, channel=channel, position=stored))
 
     async def _subscribe(self, session: Session, command: commands.Subscribe) -> None:
-        token = None if command.token is None else await self._subscription_token(command.token)
+        token = None if command.token is None else await self.subscription_token(command.token)
         subscription = await self._subscriptions.subscribe(session, command, token)
         if token is not None and subscription.token_bound:
             self._connections.bind(session, subscription, token)
         self._done(session, command, command.channel)
 
-    async def _subscription_token(self, token: str) -> Identity:
+    async def subscription_token(self, token: str) -> Identity:
+        """Read a token for one channel.
+
+        Raises:
+            Forbidden: it is not valid.
+        """
         try:
             return await self._read_subscription_token(token)
         except InvalidToken as error:  # a bad token for one channel does not end the connection

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from typing import Protocol
 
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker
@@ -13,6 +14,22 @@ from hubbub.hub.namespaces import Namespace
 from hubbub.hub.publications import Publication
 from hubbub.hub.statistics import Statistics
 from hubbub.hub.turn import Turn
+
+
+class Reserved(Protocol):
+    """Receives a channel of the nodes' own, which no client can name."""
+
+    def receive(self, publication: Publication) -> None:
+        """Take a publication; neither blocking nor raising."""
+        ...
+
+    async def mend(self) -> None:
+        """Read what may have been missed.
+
+        Raises:
+            Unavailable: the broker cannot be reached.
+        """
+        ...
 
 
 class Feeds:
@@ -39,6 +56,7 @@ class Feeds:
         self._mender = Mender(broker, background, statistics)
         self._feeds: dict[str, Feed] = {}
         self._everyone: Everyone | None = None
+        self._reserved: dict[str, Reserved] = {}
         self._changing: dict[str, asyncio.Future[None] | None] = {}
         """Channels whose subscription at the broker is being changed, and what tells those who wait for that."""
         broker.deliver_to(self)
@@ -47,6 +65,11 @@ class Feeds:
         """Begin to receive what is for everyone."""
         self._everyone = everyone
         await self._broker.subscribe(EVERYONE)
+
+    async def reserve(self, channel: str, receiver: Reserved) -> None:
+        """Begin to receive a channel for somebody else than sessions."""
+        self._reserved[channel] = receiver
+        await self._broker.subscribe(channel)
 
     def receive(self, publication: Publication) -> None:
         """Deliver what came from the broker."""
@@ -57,13 +80,17 @@ class Feeds:
         elif publication.channel == EVERYONE and self._everyone is not None:
             self._statistics.publications += 1
             self._everyone.deliver(publication)
+        elif (receiver := self._reserved.get(publication.channel)) is not None:
+            receiver.receive(publication)
 
     def interrupted(self, reason: str) -> None:
         """Count a break in what the broker delivers."""
         self._statistics.count(self._statistics.interruptions, reason)
 
     async def mend(self, channels: Collection[str]) -> None:
-        """Read what the broker may not have delivered, and give it out."""
+        """Read what the broker may not have delivered, and give it out; to those first who may close sessions."""
+        for receiver in {self._reserved[channel] for channel in channels if channel in self._reserved}:
+            await receiver.mend()
         await self._mender.mend([self._feeds[channel] for channel in channels if channel in self._feeds])
 
     async def look(self) -> None:

@@ -19,6 +19,8 @@ class Identity:
         expires_at: seconds since 1970 UTC after which this identity ends its session; `None` never.
         scopes: what a token may do on the HTTP API, such as ``admin`` or ``server``.
         token_id: the token's ``jti``, by which it can be revoked.
+        issued_at: seconds since 1970 UTC when the token was issued (``iat``). Revoking a user ends what was issued to them
+            before; where this is not known, everything.
     """
 
     user_id: UserId
@@ -26,6 +28,7 @@ class Identity:
     expires_at: float | None = None
     scopes: frozenset[str] = frozenset()
     token_id: str | None = None
+    issued_at: float | None = None
 
     @property
     def is_anonymous(self) -> bool:

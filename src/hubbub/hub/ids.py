@@ -71,3 +71,8 @@ def _text(milliseconds: int, twelve: int, random: int) -> str:
         f"{milliseconds >> 16 & 0xFFFF_FFFF:08x}-{milliseconds & 0xFFFF:04x}-7{twelve:03x}"
         f"-{random >> 48 & 0x3FFF | 0x8000:04x}-{random & 0xFFFF_FFFF_FFFF:012x}"
     )
+
+
+def made_at(text: str) -> float:
+    """Return when an id of version 7 was made, in seconds since 1970 UTC."""
+    return int(text[:8] + text[9:13], 16) / 1000

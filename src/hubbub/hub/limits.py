@@ -62,12 +62,14 @@ class Timing:
         lease: a presence lease without renewal.
         grace: for which a lost connection's user stays present.
         leeway: for which an identity is accepted after it expired.
+        drain: that sending everybody away takes at most.
     """
 
     heartbeat: float = 25.0
     lease: float = 30.0
     grace: float = 5.0
     leeway: float = 30.0
+    drain: float = 15.0
 
 
 class TokenBucket:

@@ -14,8 +14,11 @@ from hubbub.hub.attendance import Attendance
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker, Immediate
 from hubbub.hub.catch_up import SLOW, CatchUp
+from hubbub.hub.cluster import Cluster
 from hubbub.hub.connections import Connections
+from hubbub.hub.control import RENEWAL, Control
 from hubbub.hub.dispatch import Authenticator, Dispatcher
+from hubbub.hub.draining import RESTARTING, Draining
 from hubbub.hub.everyone import Everyone
 from hubbub.hub.feeds import Feeds
 from hubbub.hub.identity import Identity
@@ -23,9 +26,11 @@ from hubbub.hub.ids import SecretIds
 from hubbub.hub.limits import Limits, Timing, TokenBucket
 from hubbub.hub.namespaces import Namespaces
 from hubbub.hub.outlet import Encoding, Outlet
+from hubbub.hub.peers import BEAT
 from hubbub.hub.presence import PresenceStore
 from hubbub.hub.publishing import Publisher
 from hubbub.hub.readings import Readings
+from hubbub.hub.revocations import Revocations
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
 from hubbub.hub.subscriptions import Subscriptions
@@ -53,6 +58,8 @@ class Node:
         clock: what time it is.
         limits: the bounds.
         timing: how long things last.
+        revocations: what is known to be revoked; `None` makes a memory of its own.
+        name: where this node runs, for those who ask which nodes there are.
     """
 
     def __init__(
@@ -65,6 +72,8 @@ class Node:
         clock: Clock,
         limits: Limits,
         timing: Timing,
+        revocations: Revocations | None = None,
+        name: str = "",
     ) -> None:
         self.broker = broker
         self.namespaces = namespaces
@@ -84,6 +93,7 @@ class Node:
         self.subscriptions = Subscriptions(
             self._readings, self.feeds, self.attendance, namespaces, self.statistics, limits.subscriptions
         )
+        revocations = Revocations(clock) if revocations is None else revocations
         self.connections = Connections(
             self.subscriptions,
             self.attendance,
@@ -94,25 +104,51 @@ class Node:
             self.wheel,
             self.background,
             timing,
+            revocations,
         )
+        self.draining = Draining(self.connections, self.wheel, clock, timing.drain)
+        self._ids = SecretIds()
+        self.control = self._make_control(name, revocations)
         self.catch_up = CatchUp(
             broker, self._readings, self.background, self.statistics, self.connections.close
         )
-        self.dispatcher = Dispatcher(
-            broker,
+        self.dispatcher = self._make_dispatcher(authenticate, read_subscription_token)
+        self._immediate = isinstance(broker, Immediate) and isinstance(presence, Immediate)
+        self._exit = AsyncExitStack()
+        self._turning: set[str] = set()
+
+    def _make_dispatcher(
+        self, authenticate: Authenticator, read_subscription_token: Authenticator
+    ) -> Dispatcher:
+        return Dispatcher(
+            self.broker,
             self.connections,
             self.subscriptions,
             self.publisher,
             self.attendance,
-            namespaces,
+            self.namespaces,
             authenticate,
             read_subscription_token,
             self.statistics,
         )
-        self._ids = SecretIds()
-        self._immediate = isinstance(broker, Immediate) and isinstance(presence, Immediate)
-        self._exit = AsyncExitStack()
-        self._turning: set[str] = set()
+
+    def _make_control(self, name: str, revocations: Revocations) -> Control:
+        return Control(
+            self._ids.new(),
+            name,
+            self.broker,
+            self.feeds,
+            self.connections,
+            revocations,
+            self.clock,
+            self.wheel,
+            self.background,
+        )
+
+    @property
+    def cluster(self) -> Cluster:
+        """All nodes together."""
+        return Cluster(self.control)
 
     def session(
         self, identity: Identity, encoding: Encoding, outlet: Outlet, room: str | None = None
@@ -143,17 +179,26 @@ class Node:
     async def __aenter__(self) -> Self:
         for namespace in self.namespaces:
             namespace.check_hooks()
-        await self._exit.enter_async_context(self.broker)
-        await self._exit.enter_async_context(self._presence)
-        await self._exit.enter_async_context(self.background)
-        await self.feeds.listen(Everyone(self.connections, self.turn))
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.broker)
+            await stack.enter_async_context(self._presence)
+            await stack.enter_async_context(self.background)
+            await self.feeds.listen(Everyone(self.connections, self.turn))
+            await self.control.start()
+            stack.push_async_callback(self.control.stop)
+            self._begin_rounds()
+            turner = asyncio.create_task(self._turn_wheel(), name="hubbub wheel")
+            stack.push_async_callback(self._stop, turner)
+            self._exit = stack.pop_all()
+        return self
+
+    def _begin_rounds(self) -> None:
         self._every(SWEEP, "sweep", self.attendance.sweep)
+        self._every(RENEWAL, "renewal", self.control.record_again)
         if not self._immediate:
             self._every(LOOK, "look", self.feeds.look)
+            self._every(BEAT, "beat", self.control.beat)
             self.repeat(1.0, self._readings.sweep)
-        turner = asyncio.create_task(self._turn_wheel(), name="hubbub wheel")
-        self._exit.push_async_callback(self._stop, turner)
-        return self
 
     async def __aexit__(
         self,
@@ -162,7 +207,7 @@ class Node:
         traceback: TracebackType | None,
     ) -> None:
         for session in self.connections:
-            self.connections.close(session, CloseCode.SERVICE_RESTART, "The server is restarting")
+            self.connections.close(session, CloseCode.SERVICE_RESTART, RESTARTING)
         await self._exit.aclose()
 
     async def _turn_wheel(self) -> None:

@@ -14,13 +14,19 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Welcome(Reply, frozen=True, kw_only=True):
-    """The first words: who the session speaks for, and where its own channel stands."""
+    """The first words: who the session speaks for, and where its own channel stands.
+
+    Args:
+        recovered: whether `publications` is all that was missed there; `None` where no position was given.
+    """
 
     user_id: UserId
     session_id: SessionId
     heartbeat: float
     channel: str | None = None
     position: Position | None = None
+    recovered: bool | None = None
+    publications: tuple[Publication, ...] = ()
 
 
 class Done(Reply, frozen=True, kw_only=True):

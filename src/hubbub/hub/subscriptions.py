@@ -71,8 +71,26 @@ class Subscriptions:
         Raises:
             Refusal: the name, the policy, a hook or a limit refused.
         """
+        await self.permit(session.identity, command.channel, token)
+        return await self.put_on(session, command)
+
+    async def permit(self, identity: Identity, name: str, token: Identity | None = None) -> None:
+        """Ask the policy of a channel whether somebody may subscribe.
+
+        Raises:
+            Refusal: the name, the policy or a hook refused.
+        """
+        channel, namespace = self._namespaces.resolve(name)
+        await authorize(identity, channel, namespace, token)
+
+    async def put_on(self, session: Session, command: SubscribeCommand) -> Subscription:
+        """Put a session on a channel that it is permitted to be on.
+
+        Raises:
+            LimitExceeded: it is on as many as it may be.
+            SessionClosed: it ended meanwhile.
+        """
         channel, namespace = self._namespaces.resolve(command.channel)
-        await authorize(session.identity, channel, namespace, token)
         if session.closed:
             raise SessionClosed
         if channel.name not in session.subscriptions:

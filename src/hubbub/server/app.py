@@ -6,30 +6,37 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from hubbub import Hub, Limits, SocketsFirst, TokenIssuer, __version__
+from hubbub.server.admin import admin_routes
+from hubbub.server.batches import batch_routes
 from hubbub.server.bodies import BodyLimit, body_limit
 from hubbub.server.channels import channel_routes
 from hubbub.server.console_page import console_routes
+from hubbub.server.farewell import Farewell
 from hubbub.server.health import health_routes
 from hubbub.server.metrics import metrics_routes
 from hubbub.server.namespaces import Policy, read_namespaces
 from hubbub.server.origins import add_cors, page_check
 from hubbub.server.problems import RESPONSES, add_problems
+from hubbub.server.revoking import revoking_routes
 from hubbub.server.scopes import bearer
+from hubbub.server.sessions import session_routes
 from hubbub.server.settings import Settings
 from hubbub.server.sign_in import COOKIE, Codes, me_routes, sign_in_routes
 from hubbub.server.signing_keys import SigningKeys, signing_keys
+from hubbub.server.stats import stats_routes
 from hubbub.server.tokens import Authenticator, authenticator, code_reader
 from hubbub.server.users import user_routes
 
 API = "/api/v1"
 
 
-def create_app(settings: Settings, keys: SigningKeys | None = None) -> FastAPI:
+def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int | None = None) -> FastAPI:
     """Build the server that the settings describe; nothing runs before its lifespan is entered.
 
     Args:
         settings: what it shall be.
         keys: what signs tokens; `None` for the keys that the settings name.
+        worker: its number among the processes of one server, for its metrics; `None` where it is the only one.
 
     Raises:
         ConfigurationError: settings or namespaces that cannot work.
@@ -47,16 +54,28 @@ def create_app(settings: Settings, keys: SigningKeys | None = None) -> FastAPI:
             yield
 
     app = FastAPI(title="Hubbub", version=__version__, lifespan=lifespan, responses=RESPONSES)
+    app.state.hub = hub
     add_problems(app)
     app.add_middleware(BodyLimit, limit=body_limit(namespaces.values()))
     add_cors(app, settings.allowed_origins)
+    app.add_middleware(Farewell, hub=hub)
     app.add_middleware(SocketsFirst, hub=hub)
     own_pages = Depends(page_check(settings.allowed_origins))
     app.include_router(sign_in_routes(codes, secure=secure), prefix=API, dependencies=[own_pages])
-    for routes in (hub.api, me_routes(hub), channel_routes(hub), user_routes(hub)):
+    for routes in (
+        hub.api,
+        me_routes(hub),
+        session_routes(hub),
+        batch_routes(hub),
+        channel_routes(hub),
+        stats_routes(hub),
+        revoking_routes(hub),
+        user_routes(hub),
+        admin_routes(hub),
+    ):
         app.include_router(routes, prefix=API, dependencies=[Depends(bearer())])
     app.include_router(health_routes(hub))
-    app.include_router(metrics_routes(hub))
+    app.include_router(metrics_routes(hub, worker))
     app.include_router(console_routes())
     app.include_router(hub.router)
     return app
@@ -81,6 +100,7 @@ def create_hub(settings: Settings, tokens: Authenticator, namespaces: Mapping[st
         heartbeat=settings.heartbeat_interval,
         presence_lease=settings.presence_lease,
         presence_grace=settings.presence_grace,
+        drain_time=settings.drain_time,
     )
     for name, policy in namespaces.items():
         hub.namespace(name, **policy)

@@ -62,12 +62,7 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Processes; more than one needs Redis.")] = 1,
 ) -> None:
     """Run the server."""
-    if workers > 1:
-        raise ConfigurationError(
-            f"--workers {workers}: without Redis a server is one process, since two would not see each other's rooms, "
-            "and this version has no Redis engine yet. Start it without --workers."
-        )
-    run_server(load_settings(), host, port)
+    run_server(load_settings(), host, port, workers)
 
 
 @app.command()

@@ -15,13 +15,17 @@ LOCK = "lock"
 
 
 @contextmanager
-def only_server(data_dir: Path) -> Iterator[int]:
+def only_server(data_dir: Path, *, shared: bool = False) -> Iterator[int]:
     """Hold the folder for this process; yield the lock, to `announce` the server's address in.
 
     The kernel lets go of the lock when the process ends, however it ends: there is nothing to clean up.
 
+    Args:
+        data_dir: the folder.
+        shared: whether others may hold it too, because Redis connects them.
+
     Raises:
-        ConfigurationError: another server holds it.
+        ConfigurationError: another server holds it that cannot share it, or this one cannot.
     """
     make_folder(data_dir)
     path = data_dir / LOCK
@@ -30,12 +34,12 @@ def only_server(data_dir: Path) -> Iterator[int]:
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be opened: {error.strerror}.") from error
     try:
-        if not _taken(lock):
+        if not _taken(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
             at = running_at(data_dir)
             raise ConfigurationError(
                 f"Another server{f' (at {at})' if at else ''} runs on {data_dir.resolve()}: without Redis one process "
-                f"serves alone, since two would not see each other's rooms. Stop it, or set {PREFIX}DATA_DIR to "
-                "another folder."
+                f"serves alone, since two would not see each other's rooms. Stop it, set {PREFIX}REDIS_URL for both, or "
+                f"set {PREFIX}DATA_DIR to another folder."
             )
         os.ftruncate(lock, 0)
         yield lock
@@ -48,11 +52,11 @@ def announce(lock: int, address: str) -> None:
     os.pwrite(lock, address.encode(), 0)
 
 
-def _taken(lock: int) -> bool:
+def _taken(lock: int, kind: int) -> bool:
     # Whoever only looks (`running_at`) holds the lock for that moment: a server that comes just then tries again.
     for wait in (0.02, 0.05, 0.1, None):
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if wait is not None:
                 time.sleep(wait)
@@ -65,10 +69,7 @@ def running_at(data_dir: Path) -> str | None:
     """Return the address of the server that runs on a folder, or `None` where none does."""
     try:
         with (data_dir / LOCK).open("rb") as file:
-            try:
-                # A shared lock: two who only look do not take each other for a server.
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _taken(file.fileno(), fcntl.LOCK_EX):
                 return file.read().decode() or None
     except OSError:
         pass

@@ -11,7 +11,7 @@ from hubbub import Hub
 class Readiness(BaseModel):
     """What load balancers ask for."""
 
-    status: Literal["ready", "not ready"]
+    status: Literal["ready", "not ready", "draining"]
     parts: dict[str, str]
     outlet: str
     """How bytes leave: ``direct``, written to the sockets, or ``queued``, through ASGI."""
@@ -37,6 +37,9 @@ def health_routes(hub: Hub) -> APIRouter:
         outlet = hub.statistics.outlet if hub.is_running else None
         if outlet is None:  # nobody has connected yet; `hubbub serve` knows all the same
             outlet = getattr(request.app.state, "outlet", "unknown until somebody connects")
-        return Readiness(status="ready" if ready else "not ready", parts=parts, outlet=outlet)
+        status: Literal["ready", "not ready", "draining"] = "ready" if ready else "not ready"
+        if hub.is_draining:
+            response.status_code, status = 503, "draining"
+        return Readiness(status=status, parts=parts, outlet=outlet)
 
     return router

@@ -25,7 +25,20 @@ class Row:
 
 GAUGES = (
     Row("hubbub_connections", "Clients that are connected to this node.", lambda hub: hub.connections),
+    Row(
+        "hubbub_draining", "1 while clients are sent away before a stop.", lambda hub: float(hub.is_draining)
+    ),
     Row("hubbub_channels", "Channels with subscribers on this node.", lambda hub: hub.channels),
+    Row(
+        "hubbub_nodes",
+        "Nodes that this one hears of, itself included.",
+        lambda hub: hub.cluster.known_nodes,
+    ),
+    Row(
+        "hubbub_revocations",
+        "Revocations that are in force, as far as this node knows.",
+        lambda hub: hub.cluster.revocations,
+    ),
 )
 COUNTERS = (
     Row("hubbub_connections_opened", "Connections welcomed.", lambda hub: hub.statistics.connections),
@@ -123,12 +136,31 @@ class HubCollector(Collector):
                 yield family
 
 
-def metrics_routes(hub: Hub) -> APIRouter:
-    """Serve a hub's metrics, and those of its process."""
+class OfWorker(Collector):
+    """Gives everything that another collector reads the label `worker`.
+
+    A scrape reaches one of several processes: without it their counters would be taken for one that jumps.
+    """
+
+    def __init__(self, collector: Collector, worker: int) -> None:
+        self._collector = collector
+        self._label = {"worker": str(worker)}
+
+    def collect(self) -> Iterator[Metric]:
+        """Return what the other one returns, with the label."""
+        for metric in self._collector.collect():
+            metric.samples = [
+                sample._replace(labels={**sample.labels, **self._label}) for sample in metric.samples
+            ]
+            yield metric
+
+
+def metrics_routes(hub: Hub, worker: int | None = None) -> APIRouter:
+    """Serve a hub's metrics, and those of its process; with the label `worker` where it is one of several."""
     router = APIRouter(tags=["operations"])
     registry = CollectorRegistry()
-    registry.register(HubCollector(hub))
-    ProcessCollector(registry=registry)
+    for collector in (HubCollector(hub), ProcessCollector(registry=None)):
+        registry.register(collector if worker is None else OfWorker(collector, worker))
 
     @router.get("/metrics", response_class=Response, summary="Counters for Prometheus")
     async def metrics() -> Response:

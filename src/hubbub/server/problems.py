@@ -128,13 +128,20 @@ def of_validation(request: Request, error: Exception) -> Response:
 
 def of_hubbub(request: Request, error: Exception) -> Response:
     """Answer for a refusal of the hub, or for a publication that the broker did not take."""
+    document = described(error)
+    status = HTTPStatus(document.status)
+    headers = {"Retry-After": RETRY_AFTER[status]} if status in RETRY_AFTER else None
+    return problem(status, document.detail, kind=document.type, title=document.title, headers=headers)
+
+
+def described(error: Exception) -> Problem:
+    """Describe an error of the hub; one that is none of its client's, nor of the broker's, is raised."""
     code = getattr(error, "code", ErrorCode.INTERNAL)
     status = STATUS[code]
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         raise error
-    headers = {"Retry-After": RETRY_AFTER[status]} if status in RETRY_AFTER else None
-    return problem(
-        status, str(error), kind=f"urn:hubbub:error:{code.value}", title=_title(code), headers=headers
+    return Problem(
+        type=f"urn:hubbub:error:{code.value}", title=_title(code), status=status, detail=str(error)
     )
 
 

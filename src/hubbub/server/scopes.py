@@ -16,6 +16,16 @@ def bearer() -> HTTPBearer:
     return HTTPBearer(auto_error=False, description="An access token: `hubbub token --user ID`.")
 
 
+def administrator(hub: Hub) -> Callable[..., Awaitable[None]]:
+    """Make a dependency that lets administrators pass."""
+
+    async def check(identity: Annotated[Identity, Depends(hub.identity)]) -> None:
+        if not identity.is_admin:
+            raise Forbidden("This needs a token with the scope `admin`.")
+
+    return check
+
+
 def trusted(hub: Hub) -> Callable[..., Awaitable[None]]:
     """Make a dependency that lets programs and administrators pass."""
 

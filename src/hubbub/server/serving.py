@@ -1,27 +1,23 @@
-"""`hubbub serve`: one process, one socket, uvicorn, from the first line to a clean stop."""
+"""`hubbub serve`: one socket, one process or several, from the first line to a clean stop."""
 
-import gc
+import asyncio
 import ipaddress
 import logging
-import math
-import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
-import uvicorn
-from fastapi import FastAPI
-
-from hubbub import TokenIssuer
+from hubbub import ConfigurationError, TokenIssuer
 from hubbub.server.app import create_app
 from hubbub.server.data_dir import announce, only_server
-from hubbub.server.listening import listen, raise_file_limit
+from hubbub.server.listening import listen
 from hubbub.server.logs import configure_logs
-from hubbub.server.protocols import Protocols, choose_protocols
-from hubbub.server.settings import Settings
+from hubbub.server.settings import PREFIX, Settings
 from hubbub.server.signing_keys import signing_keys
+from hubbub.server.supervising import Patience, Supervisor
 from hubbub.server.tokens import issue_code, sign_in_link
 from hubbub.server.welcome import welcome
+from hubbub.server.worker import make_server
+from hubbub.server.workers import serving
 
 logger = logging.getLogger(__name__)
 
@@ -29,27 +25,30 @@ LINK_TTL = 15 * 60.0
 SESSION_TTL = 24 * 3600.0
 """A link is used within minutes; the administrator who used it works on for a day."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-COLLECTOR = (10_000, 20, 50)
-"""Objects made before the youngest generation is looked through, and how often before an older one is."""
-
-WHOLE_MESSAGE = 2**31 - 1
-"""uvicorn has no word for “no limit”."""
+BEYOND_DRAINING = 10.0
+"""Seconds that a worker's stop may take beside its drain: requests that end late, the lifespan's end."""
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
+def serve(settings: Settings, host: str, port: int, workers: int = 1) -> None:
     """Serve until Ctrl-C or SIGTERM.
+
+    Args:
+        settings: what it shall be.
+        host: address to listen on.
+        port: where to listen; 0 takes a free one.
+        workers: how many processes; with more than one this one only supervises them.
 
     Raises:
         ConfigurationError: the server cannot start; the message says why.
     """
+    check_workers(settings, workers)
     configure_logs(settings)
-    with only_server(settings.data_dir) as lock, closing(listen(host, port, settings)) as listener:
+    shared = settings.redis_url is not None
+    with (
+        only_server(settings.data_dir, shared=shared) as lock,
+        closing(listen(host, port, settings)) as listener,
+    ):
         keys = signing_keys(settings)
-        app = create_app(settings, keys)
-        protocols = choose_protocols()
-        app.state.outlet = protocols.outlet
         address = local_address(host, listener)
         issuer = TokenIssuer(keys.current)
 
@@ -59,69 +58,26 @@ def serve(settings: Settings, host: str, port: int) -> None:
             base = settings.public_url or address
             welcome(base, sign_in_link(base, code), LINK_TTL)
 
-        raise_file_limit(settings.max_connections)
         warn(settings, host)
-        Server(configuration(app, settings, protocols), started).run([listener])
+        if workers == 1:
+            make_server(settings, keys, started).run([listener])
+        else:
+            create_app(settings, keys)  # what cannot work is said once, and not by each of them
+            patience = Patience(stop=settings.drain_time + BEYOND_DRAINING)
+            asyncio.run(Supervisor(serving, listener, workers, patience, started).run())
 
 
-class Server(uvicorn.Server):
-    """uvicorn, told what to do when it has started and when a signal comes.
+def check_workers(settings: Settings, workers: int) -> None:
+    """See whether there can be so many processes.
 
-    Args:
-        config: uvicorn's.
-        started: called when connections are accepted.
+    Raises:
+        ConfigurationError: they would know nothing of each other.
     """
-
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._started = started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
-        spare_the_collector()
-        self._started()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Take Ctrl-C and SIGTERM as the wish to stop, which is no failure.
-
-        uvicorn's own raises them once more after it has stopped, and so ends with the signal's exit code.
-        """
-        before = {number: signal.signal(number, self.handle_exit) for number in SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def spare_the_collector() -> None:
-    """Look for garbage in cycles less often, and never among what was there from the start.
-
-    Connections leave no cycles. Looking through those of thousands stops the loop for tens of milliseconds, and was a
-    seventh of a handshake's price.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR)
-
-
-def configuration(app: FastAPI, settings: Settings, protocols: Protocols) -> uvicorn.Config:
-    """Return how uvicorn runs an application under these settings."""
-    return uvicorn.Config(
-        app,
-        http=protocols.http,
-        ws=protocols.websocket,
-        ws_max_size=settings.max_message_bytes or WHOLE_MESSAGE,
-        ws_ping_interval=settings.heartbeat_interval,
-        ws_ping_timeout=settings.heartbeat_interval,
-        ws_per_message_deflate=settings.compression,
-        lifespan="on",
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=math.ceil(settings.drain_time),
-    )
+    if workers > 1 and settings.redis_url is None:
+        raise ConfigurationError(
+            f"--workers {workers}: without Redis a server is one process, since two would not see each other's rooms. "
+            f"Start it without --workers, or set {PREFIX}REDIS_URL."
+        )
 
 
 def local_address(host: str, listener: socket.socket) -> str:

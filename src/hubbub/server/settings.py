@@ -172,7 +172,10 @@ class Settings(BaseSettings):
     presence_grace: Duration = Field(
         5.0, description="Time for which a member whose connection broke is still present."
     )
-    drain_time: Positive = Field(15.0, description="Time that a stop may take.")
+    drain_time: Positive = Field(
+        15.0,
+        description="Time in which clients are sent away before a stop, and requests that are being answered end.",
+    )
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = Field(
         "info", description="Least level that is logged: `debug`, `info`, `warning` or `error`."

@@ -1,11 +1,14 @@
-"""uvicorn's HTTP protocol with bounds on the head of a request, for which it has none."""
+"""uvicorn's HTTP protocol with bounds on the head of a request, and a say in how streams end: it has neither."""
 
 import asyncio
 import sys
+from collections.abc import Callable
 from enum import Enum, auto
 
 from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from hubbub.endpoints.event_stream import LINE
 
 HEAD_BYTES = 65_536
 """What a head may have beyond the chunk that it begins in."""
@@ -37,6 +40,9 @@ class BoundedHTTP(HttpToolsProtocol):
     """Answers 431 to a head that is too large, and hangs up on one that does not come.
 
     Either would cost memory or a socket before anybody has said who they are, where no other limit sees it.
+
+    To applications it is the `Line` of each response: uvicorn, when it stops, waits for every stream to end and tells none,
+    and has no way to give up one whose client does not read.
     """
 
     _part = Part.NOTHING
@@ -44,6 +50,7 @@ class BoundedHTTP(HttpToolsProtocol):
     _chunk = b""
     _too_large = False
     _deadline: asyncio.TimerHandle | None = None
+    _when_stopped: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Expect the first head."""
@@ -53,6 +60,7 @@ class BoundedHTTP(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Expect nothing more."""
         self._stop_expecting()
+        self._let_go()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -101,12 +109,34 @@ class BoundedHTTP(HttpToolsProtocol):
         if max(longest, len(self.url)) > LINE_BYTES or len(self.headers) > LINES:
             self._too_large = True
             raise HeadTooLarge
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:  # no WebSocket, whose protocol would share this
+            self.scope["extensions"] = {LINE: self}  # type: ignore[dict-item]  # ours
 
     def on_message_complete(self) -> None:
         """End a request."""
         self._part = Part.NOTHING
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Have nothing of this response to do when the server stops."""
+        self._let_go()
+        super().on_response_complete()
+
+    def shutdown(self) -> None:
+        """Let a stream say goodbye; uvicorn calls this when it stops."""
+        super().shutdown()
+        if self._when_stopped is not None:
+            self._when_stopped()
+
+    def at_stop(self, callback: Callable[[], None]) -> None:
+        """Call back when the server stops, if the response is not over by then."""
+        self._when_stopped = callback
+
+    def abort(self) -> None:
+        """Cut the connection, whatever was not sent yet."""
+        self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be read, with 431 (RFC 6585 section 5) where its size is the reason."""
@@ -118,6 +148,12 @@ class BoundedHTTP(HttpToolsProtocol):
             b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(REFUSAL), REFUSAL)
         )
         self.transport.close()
+
+    def _let_go(self) -> None:
+        self._when_stopped = None
+        scope = getattr(self, "scope", None)
+        if scope is not None:  # which holds this, and would until the collector came by
+            scope.pop("extensions", None)
 
     def _expect_head(self) -> None:
         if self._deadline is None:

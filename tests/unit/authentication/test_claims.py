@@ -90,6 +90,12 @@ def test_leeway_is_configurable_and_holds_for_all_times():
     assert judge(nbf=NOW + 30, iat=NOW + 30).user_id == "ada"
 
 
+def test_when_a_token_was_issued_is_known_where_it_says_so():
+    assert judge(iat=NOW - 5).issued_at == NOW - 5
+    assert judge().issued_at is None
+    assert "iat" not in judge(iat=NOW - 5).claims
+
+
 @pytest.mark.parametrize(
     ("issuer", "message"),
     [

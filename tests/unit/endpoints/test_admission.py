@@ -166,6 +166,19 @@ async def test_a_room_that_is_refused_ends_nothing(door: Door):
     ]
 
 
+@pytest.mark.parametrize("token", ["ada", None])
+async def test_one_that_is_revoked_while_its_token_is_checked_is_turned_away(door: Door, token):
+    accepted = Accepted('{"type":"auth","token":"ada"}')
+    door.go_on.clear()
+    coming = asyncio.ensure_future(door.admit(accepted, token=token))
+    await door.checking.wait()
+    await door.app.hub.revoke(user_id="ada")
+    door.go_on.set()
+    await coming
+    assert accepted.log[-1] == ("turned away", ErrorCode.UNAUTHORIZED, CloseCode.REVOKED, "Revoked")
+    assert len(door.app.node.connections) == 0
+
+
 @pytest.mark.parametrize(("ref", "ack"), [("", []), (',"ref":0', ["ack"]), (',"ref":"x"', ["ack"])])
 async def test_with_a_first_message(door: Door, ref, ack):
     accepted = Accepted('{"type":"auth","token":"ada"' + ref + "}")

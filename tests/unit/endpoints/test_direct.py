@@ -1047,20 +1047,52 @@ class TestLost:
 
 
 class TestShutdown:
-    async def test_of_a_session(self):
+    async def test_of_sessions_is_a_drain_for_which_uvicorn_waits(self):
+        async with application() as app:
+            rooms(app)
+            ada, bob = await member(app), await member(app, "bob")
+            await turns(2)
+            ada.news()
+            for peer in (ada, bob):
+                link_of(peer).shutdown()
+            bob.say("last")
+            bob.end_turn()
+            assert [each["type"] for each in ada.news()] == ["reconnect", "message"]
+            assert ada.closed is None
+            assert ada.connections == {link_of(ada)}
+            await app.pass_time(2)
+            ada.end_turn()
+            assert ada.news() == []
+            assert ada.closed == (1012, "The server is restarting")
+            ada.transport.arrive(ada.answer)
+            await turns()
+            assert ada.connections == set()
+
+    async def test_after_a_drain_nobody_is_waited_for(self):
         async with application() as app:
             rooms(app)
             ada, bob = await member(app), await member(app, "bob")
             await turns(2)
             ada.news()
             bob.say("last")
-            link_of(ada).shutdown()
-            assert ada.contents() == ["last"]
+            draining = asyncio.ensure_future(app.hub.drain())
+            await turns()
+            draining.cancel()
+            await turns()
+            assert [each["type"] for each in ada.news()] == ["message", "reconnect"]
             assert ada.closed == (1012, "The server is restarting")
-            link_of(ada).shutdown()
+            for _ in range(2):
+                link_of(ada).shutdown()
             ada.transport.arrive(ada.answer)
             await turns()
             assert ada.connections == set()
+
+    async def test_who_comes_during_a_drain_is_told_when_to_come_back(self):
+        async with application() as app:
+            await app.hub.drain()
+            peer = await Peer(app).connect().admitted("reconnect")
+            assert peer.closed == (1012, "The server is restarting")
+            assert app.hub.statistics.refused_connections == {"unavailable": 1}
 
     async def test_before_it_is_a_session(self):
         async with application() as app:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import pytest
 from application import Application, authenticate, rooms
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, WebSocket
 
 from hubbub import (
     ChatMessage,
@@ -15,13 +15,16 @@ from hubbub import (
     Event,
     History,
     Hub,
+    Identity,
     NotAvailable,
     Position,
+    Subject,
     TooLarge,
     UnknownChannel,
 )
 from hubbub.brokers.memory import MemoryBroker
-from hubbub.testing import FakeClock
+from hubbub.testing import Closed, FakeClock
+from hubbub.types import UserId
 
 
 class OrderCreated(Event, name="created"):
@@ -36,6 +39,8 @@ class TestLifespan:
             lambda hub: hub.to_user("ada").send("e", 1),
             lambda hub: hub.broadcast("e", 1),
             lambda hub: hub.disconnect("ada"),
+            lambda hub: hub.revoke(user_id="ada"),
+            lambda hub: hub.cluster.nodes(),
             lambda hub: hub.online({"ada"}),
             lambda hub: hub.presence("topic:t"),
             lambda hub: hub.history("topic:t"),
@@ -106,7 +111,7 @@ class TestLifespan:
                 raise ZeroDivisionError
         assert not application.hub.is_running
 
-    @pytest.mark.parametrize("name", ["heartbeat", "presence_lease"])
+    @pytest.mark.parametrize("name", ["heartbeat", "presence_lease", "drain_time"])
     @pytest.mark.parametrize("seconds", [0, -1.0])
     def test_times_that_cannot_work(self, name, seconds):
         with pytest.raises(ConfigurationError, match=name):
@@ -249,6 +254,56 @@ class TestUsers:
             await bob.expect("pong")
             await application.gone(*clients)
             assert application.hub.connections == 1
+
+    async def test_revoke_a_user(self):
+        async with Application() as application:
+            ada = await application.client(token="ada")
+            await ada.expect("welcome")
+            revocation = await application.hub.revoke(user_id="ada", until=application.clock.time() + 60)
+            assert (revocation.subject, revocation.value) == (Subject.USER, "ada")
+            closed = await ada.expect_close()
+            assert (closed.code, closed.reason) == (CloseCode.REVOKED, "Revoked")
+            response = await application.http(
+                "POST", "/api/v1/ws-ticket", headers={"Authorization": "Bearer ada"}
+            )
+            assert response.status_code == 401
+            await application.pass_time(60)
+            again = await application.client(token="ada")
+            await again.expect("welcome")
+
+    async def test_a_revoked_subscription_token_opens_no_channel(self):
+        async def lend(token: str) -> Identity:
+            claims = {} if token == "ada" else {"channel": "board:1"}
+            return Identity(UserId("ada"), claims, token_id=token)
+
+        async with Application(authenticate=lend) as application:
+            application.hub.namespace("board", subscribe="token")
+            ada = await application.client(token="ada")
+            await ada.expect("welcome")
+            await application.hub.revoke(token_id="lent")
+            await ada.send({"type": "subscribe", "channel": "board:1", "token": "lent"})
+            error = await ada.expect("error")
+            assert (error["code"], "revoked" in error["message"]) == ("forbidden", True)
+
+    async def test_a_websocket_route_of_ones_own_refuses_a_revoked_user(self):
+        async with Application() as application:
+
+            @application.app.websocket("/own")
+            async def own(
+                socket: WebSocket, identity: Annotated[Identity, Depends(application.hub.identity)]
+            ) -> None: ...
+
+            await application.hub.revoke(user_id="ada")
+            with pytest.raises(Closed, match="revoked"):
+                await application.client("/own", token="ada")
+
+    async def test_the_cluster_is_this_node_alone(self):
+        async with Application() as application:
+            rooms(application)
+            await application.member("ada", "a")
+            (node,) = (await application.hub.cluster.nodes()).rows
+            assert (node.id, node.connections) == (application.hub.cluster.node_id, 1)
+            assert (await application.hub.cluster.readers("room:a")).sessions == 1
 
     async def test_disconnect_with_a_code_that_does_not_exist(self):
         async with Application() as application:

@@ -143,6 +143,24 @@ class TestFrames:
 
 
 class TestLimits:
+    async def test_a_server_that_drains(self):
+        async with Application() as app:
+            ada = await app.client(token="ada")
+            await ada.expect("welcome")
+            assert not app.hub.is_draining
+            draining = asyncio.ensure_future(app.hub.drain())
+            told = await ada.expect("reconnect")
+            assert app.hub.is_draining
+            bob = await app.client(token="bob")
+            assert (await bob.expect("reconnect"))["after"] > told["after"]
+            assert (await bob.expect_close()).code == 1012
+            await app.pass_time(2)
+            assert (await ada.expect_close()).code == 1012
+            await app.gone(ada)
+            await app.pass_time(0.5)
+            async with asyncio.timeout(5):
+                await draining
+
     async def test_a_full_server(self):
         async with Application(limits=Limits(connections=1)) as application:
             first = await application.client(token="ada")

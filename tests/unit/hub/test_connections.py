@@ -13,7 +13,9 @@ from hubbub.hub.identity import Identity
 from hubbub.hub.limits import ConnectionsPolicy, Limits
 from hubbub.hub.namespaces import Namespace, Namespaces, Publish, Subscribe
 from hubbub.hub.presence import Change, Lease
-from hubbub.types import UserId
+from hubbub.hub.publications import Position
+from hubbub.hub.replies import Reply
+from hubbub.types import Epoch, UserId
 
 ROOM = "room:a"
 EXPIRED = (4002, "Token expired")
@@ -34,7 +36,7 @@ def assert_empty(stage: Stage) -> None:
     assert (node.turn._feeds, node.turn._outlets, node.turn._overflown) == ([], [], [])
     assert node.catch_up._running == set()
     assert stage.presence._channels == {}
-    assert stage.broker._subscribed == {EVERYONE}
+    assert {channel for channel in stage.broker._subscribed if not channel.startswith("\x1f")} == {EVERYONE}
 
 
 class TestWelcome:
@@ -78,6 +80,33 @@ class TestWelcome:
             own.release()
             await opening
             assert types(ada.news()) == ["welcome", "notification"]
+
+    async def test_it_brings_what_was_missed_in_ones_own_channel(self):
+        async with Stage() as stage:
+            positions = [await stage.node.publisher.publish("user:ada", "notification", n) for n in range(4)]
+            await stage.node.publisher.publish("user:ada", "notification", 4, exclude={"ada"})
+            ada = stage.guest("ada")
+            said: list[Any] = []
+            reply = ada.session.encoding.reply
+
+            def noted(words: Reply) -> Any:
+                said.append(words)
+                return reply(words)
+
+            ada.session.encoding.reply = noted  # type: ignore[method-assign]
+            await stage.node.connections.open(ada.session, positions[1])
+            (welcome,) = said
+            assert (welcome.recovered, welcome.position.offset) == (True, 5)
+            assert [each.offset for each in welcome.publications] == [3, 4]
+
+    @pytest.mark.parametrize("recovery", [True, False])
+    async def test_it_says_where_that_cannot_be_brought(self, recovery):
+        async with Stage(Namespace("user", recovery=recovery)) as stage:
+            await stage.node.publisher.publish("user:ada", "notification", 1)
+            ada = stage.guest("ada")
+            await stage.node.connections.open(ada.session, Position(Epoch("another"), 0))
+            (welcome,) = ada.news()
+            assert (welcome["recovered"], welcome["offset"]) == (False, 1)
 
     async def test_no_broadcast_precedes_it(self):
         async with Stage() as stage:

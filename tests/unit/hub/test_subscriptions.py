@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from stage import Stage, one, quiet, room, types
 
-from hubbub.exceptions import Forbidden
+from hubbub.exceptions import Forbidden, SessionClosed, UnknownChannel
 from hubbub.hub.channels import Channel
+from hubbub.hub.commands import Subscribe as SubscribeCommand
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import Limits
 from hubbub.hub.namespaces import Namespace, Subscribe
@@ -334,3 +335,27 @@ class TestTokens:
             await ada.ask("subscribe", channel="topic:a", token="topic")
             await stage.pass_time(100)
             assert "topic:a" in ada.session.subscriptions
+
+
+async def test_asking_first_and_going_on_later():
+    asked: list[str] = []
+
+    async def only_ada(identity: Identity, channel: Channel) -> bool:
+        asked.append(identity.user_id)
+        return identity.user_id == "ada"
+
+    async with Stage(quiet(authorizer=only_ada)) as stage:
+        subscriptions = stage.node.subscriptions
+        with pytest.raises(Forbidden):
+            await subscriptions.permit(Identity(UserId("bob")), ROOM)
+        with pytest.raises(UnknownChannel):
+            await subscriptions.permit(Identity(UserId("ada")), "nowhere:a")
+        await subscriptions.permit(Identity(UserId("ada")), ROOM)
+        ada = await stage.enter("ada")
+        await subscriptions.put_on(ada.session, SubscribeCommand(channel=ROOM))
+        assert one(ada.news(), "subscribed")["channel"] == ROOM
+        assert asked == ["bob", "ada"]
+        ada.session.closed = True
+        with pytest.raises(SessionClosed):
+            await subscriptions.put_on(ada.session, SubscribeCommand(channel="room:b"))
+        ada.session.closed = False

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx2
@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from hubbub import TokenIssuer
 from hubbub.server.app import create_app
 from hubbub.server.settings import Settings
+from hubbub.testing import Client, connect
 
 SECRET = "5e" * 32
 URL = "http://hubbub.test"
@@ -65,3 +66,36 @@ async def client(running: Running) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a server with the default settings."""
     async with running() as client:
         yield client
+
+
+class House:
+    """A running server with people in it: its HTTP API, and clients that are connected."""
+
+    def __init__(self, app: FastAPI, http: httpx2.AsyncClient, issuer: TokenIssuer) -> None:
+        self.app = app
+        self.http = http
+        self._issuer = issuer
+        self.stack = AsyncExitStack()
+
+    def token(self, user: str) -> str:
+        return self._issuer.issue(user, ttl=60)
+
+    async def enter(self, user: str, path: str = "/ws", *, token: str | None = None) -> Client:
+        """Connect, and wait until that is done."""
+        client = await self.stack.enter_async_context(
+            connect(self.app, path, token=token or self.token(user))
+        )
+        client.welcome = await client.expect("welcome")  # type: ignore[attr-defined]
+        if path != "/ws":
+            await client.expect("joined")
+        return client
+
+
+@pytest.fixture
+async def house(issuer: TokenIssuer) -> AsyncIterator[House]:
+    """A server with the default settings, and the way in."""
+    app = create_app(Settings(secret_key=SECRET))
+    async with serving(app) as http:
+        house = House(app, http, issuer)
+        async with house.stack:
+            yield house

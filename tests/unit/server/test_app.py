@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import httpx2
 import pytest
 
@@ -82,3 +85,15 @@ async def test_namespaces_of_the_file_are_there(folder, running, bearer):
         for channel, status in (("board:1", 200), ("wall:1", 404)):
             response = await client.get(f"/api/v1/channels/{channel}/history", headers=bearer("x", "server"))
             assert response.status_code == status
+
+
+async def test_every_route_is_in_the_page_on_the_api(client):
+    page = (Path(__file__).parents[3] / "docs" / "http-api.md").read_text()
+    document = (await client.get("/openapi.json")).json()
+    routes = [
+        f"{method.upper()} {path.removeprefix('/api/v1')}"
+        for path, methods in document["paths"].items()
+        if path.startswith("/api/v1")
+        for method in methods
+    ]
+    assert [route for route in routes if not re.search(rf"`{re.escape(route)}[`?]", page)] == []

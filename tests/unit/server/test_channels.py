@@ -37,8 +37,10 @@ async def test_an_administrator_may_publish_too(client, bearer):
         ("POST", "/api/v1/broadcast"),
         ("GET", f"{CHANNEL}/presence"),
         ("GET", f"{CHANNEL}/history"),
+        ("GET", f"{CHANNEL}/stats"),
         ("POST", "/api/v1/users/ada/publish"),
         ("POST", "/api/v1/users/ada/disconnect"),
+        ("POST", "/api/v1/users/online"),
     ],
 )
 async def test_users_may_not(client, bearer, method, path):

@@ -50,3 +50,15 @@ def test_a_folder_that_cannot_be_used_is_an_error(folder):
         only_server(folder),
     ):
         pass
+
+
+def test_servers_that_redis_connects_share_a_folder(folder):
+    with only_server(folder, shared=True) as first:
+        announce(first, "http://127.0.0.1:8000")
+        with only_server(folder, shared=True) as second:
+            announce(second, "http://127.0.0.1:8001")
+            assert running_at(folder) == "http://127.0.0.1:8001"
+            with pytest.raises(ConfigurationError, match="without Redis one process"), only_server(folder):
+                pass
+    with only_server(folder), pytest.raises(ConfigurationError), only_server(folder, shared=True):
+        pass

@@ -1,9 +1,11 @@
 from fastapi import FastAPI
 
 from hubbub import Hub
+from hubbub.server.app import create_app
 from hubbub.server.health import health_routes
+from hubbub.server.settings import Settings
 
-from .conftest import serving
+from .conftest import SECRET, serving
 
 
 async def test_a_server_that_runs_lives_and_is_ready(client):
@@ -20,6 +22,17 @@ async def test_a_server_that_runs_lives_and_is_ready(client):
 async def test_load_balancers_may_ask_without_a_body(client):
     for path in ("/healthz", "/readyz"):
         assert (await client.head(path)).status_code == 200
+
+
+async def test_a_server_that_drains_lives_and_is_not_ready():
+    app = create_app(Settings(secret_key=SECRET))
+    async with serving(app) as client:
+        await app.state.hub.drain()
+        assert (await client.get("/healthz")).status_code == 200
+        response = await client.get("/readyz")
+        assert "hubbub_draining 1.0" in (await client.get("/metrics")).text
+    assert (response.status_code, response.json()["status"]) == (503, "draining")
+    assert response.headers["connection"] == "close"
 
 
 async def test_a_server_whose_hub_does_not_run_lives_and_is_not_ready():

@@ -1,7 +1,11 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from hubbub import Hub
+from hubbub.server.app import create_app
 from hubbub.server.metrics import COUNTERS, GAUGES, HubCollector, metrics_table
+from hubbub.server.settings import Settings
+
+from .conftest import SECRET, serving
 
 
 async def test_every_metric_can_be_read(client):
@@ -38,6 +42,16 @@ def test_a_hub_that_does_not_run_has_none():
 async def test_two_servers_do_not_share_a_registry(running):
     async with running() as one, running() as other:
         assert (await one.get("/metrics")).status_code == (await other.get("/metrics")).status_code == 200
+
+
+async def test_one_of_several_workers_says_which_it_is():
+    async with serving(create_app(Settings(secret_key=SECRET), worker=3)) as client:
+        text = (await client.get("/metrics")).text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    assert {sample.labels["worker"] for sample in samples} == {"3"}
+    assert {"hubbub_connections", "process_cpu_seconds_total"} <= {sample.name for sample in samples}
+    recoveries = [sample.labels for sample in samples if sample.name == "hubbub_recoveries_total"]
+    assert {"outcome": "recovered", "worker": "3"} in recoveries
 
 
 def test_the_table_has_a_row_for_every_metric():

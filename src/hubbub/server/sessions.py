@@ -1,0 +1,75 @@
+"""One's own connections over HTTP: which devices are connected, and ending one."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from hubbub import Hub, Identity
+from hubbub.server.nodes import Cursor, Limit, NextCursor, time
+
+
+class Device(BaseModel):
+    """One of the user's own connections."""
+
+    id: str
+    since: datetime
+    transport: str
+    channels: int = Field(description="On how many channels it is.")
+    current: bool = Field(description="Whether it came with the token of this request.")
+
+
+class Devices(BaseModel):
+    """One page of the user's own connections, those that were opened first before the others."""
+
+    sessions: list[Device]
+    next_cursor: NextCursor
+    unanswered: int = Field(description="How many nodes did not answer: above 0, this is not all.")
+
+
+def session_routes(hub: Hub) -> APIRouter:
+    """Serve their own connections to those who are signed in."""
+    router = APIRouter(prefix="/me/sessions", tags=["sessions"])
+
+    async def somebody(identity: Annotated[Identity, Depends(hub.identity)]) -> Identity:
+        if identity.is_anonymous:
+            raise HTTPException(401, "Nobody is signed in.", headers={"WWW-Authenticate": "Bearer"})
+        return identity
+
+    @router.get("", summary="List the devices on which I am connected")
+    async def sessions(
+        identity: Annotated[Identity, Depends(somebody)], limit: Limit = 100, cursor: Cursor = None
+    ) -> Devices:
+        """On all nodes."""
+        listing = await hub.cluster.connections(user_id=identity.user_id, limit=limit, after=cursor)
+        own = identity.token_id
+        return Devices(
+            sessions=[
+                Device(
+                    id=row.session_id,
+                    since=time(row.since),
+                    transport=row.transport,
+                    channels=row.channels,
+                    current=own is not None and row.token_id == own,
+                )
+                for row in listing.rows
+            ],
+            next_cursor=listing.cursor,
+            unanswered=len(listing.unanswered),
+        )
+
+    @router.delete("/{session_id}", status_code=204, summary="End one of my connections")
+    async def end(session_id: str, identity: Annotated[Identity, Depends(somebody)]) -> Response:
+        """It is closed with 4010, wherever it is, and its token is worth nothing any more. Connections that share that
+        token, such as tabs of one browser, end with it; so does this request's, where it is the same."""
+        listing = await hub.cluster.connections(user_id=identity.user_id, session_id=session_id, limit=1)
+        if not listing.rows:
+            if not listing.is_whole:
+                raise HTTPException(503, "Not every node answered; try again.", headers={"Retry-After": "1"})
+            raise HTTPException(404, "You have no such connection.")
+        await hub.revoke(session_id=session_id)
+        return Response(status_code=204)
+
+    return router
