@@ -43,7 +43,7 @@ def choose_engines(
         ConfigurationError: the address is none, or Redis's client is not installed.
     """
     if isinstance(broker, str):
-        chosen = _on_redis(broker, clock)
+        chosen = _on_redis(broker)
     else:
         chosen = Engines(partial(MemoryBroker, clock), partial(MemoryPresence, clock), MemoryTickets(clock))
         if broker is not None:
@@ -54,14 +54,15 @@ def choose_engines(
     return chosen if tickets is None else replace(chosen, tickets=tickets)
 
 
-def _on_redis(url: str, clock: Clock) -> Engines:
+def _on_redis(url: str) -> Engines:
     try:
         # Only here: `pip install hubbub` brings no Redis client.
-        from hubbub.brokers.redis import Address, RedisBroker, Servers  # noqa: PLC0415
+        from hubbub.brokers.redis import Address, RedisBroker, RedisPresence, Servers  # noqa: PLC0415
+        from hubbub.endpoints.redis_credentials import RedisTickets  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"{error.name} is missing, which a Redis broker needs: pip install 'hubbub[redis]'."
         ) from error
     servers = Servers(Address.parse(url))
-    broker = RedisBroker(servers)
-    return Engines(lambda: broker, partial(MemoryPresence, clock), MemoryTickets(clock))
+    broker, presence = RedisBroker(servers), RedisPresence(servers)
+    return Engines(lambda: broker, lambda: presence, RedisTickets(servers))

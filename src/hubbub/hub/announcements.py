@@ -157,18 +157,20 @@ class Announcer:
         changes = gathered.take()
         departures, gathered.departures = gathered.departures, []
         ids = {change.user_id: change.departure for change in departures}
-        untold = {user_id for user_id, _ in changes}
+        told: set[UserId] = set()
+        is_all_told = False
         try:
             if not self._is_alone:
                 changes = await self._still_so(channel, gathered, changes)
-                untold.intersection_update(user_id for user_id, _ in changes)
             for user_id, kind in changes:
                 departure = ids.get(user_id) if kind is Kind.LEAVE else None
                 if await self._tell(namespace, channel, user_id, kind, gathered.users, departure):
-                    untold.discard(user_id)
+                    told.add(user_id)
+            is_all_told = len(told) == len(changes)
         finally:
             for change in departures:
-                self._account(change, is_told=change.user_id not in untold)
+                # One that was told may stand for others; one that was left out is no longer so.
+                self._account(change, is_told=is_all_told or change.user_id in told)
             self._open_window(channel, gathered)
 
     async def _still_so(

@@ -114,6 +114,33 @@ async def test_an_announcement_that_failed_is_made_by_whoever_is_handed_it_again
         assert stage.presence.untold == {}
 
 
+async def test_in_a_crowd_those_for_whom_one_stands_are_told_with_it_or_not_at_all():
+    async with SharedStage() as stage:
+        guests = [await stage.enter(f"user{number:03}") for number in range(105)]
+        for guest in guests:
+            await guest.join("a")
+        await stage.pass_time(1.2)
+        await stage.pass_time(1.2)
+        first, second, third, *_, ada = guests
+        for guest in (first, second, third):
+            await guest.leave()
+        await stage.settle()
+        assert len(stage.presence.untold) == 2
+        ada.news()
+        stage.broker.hold("publish")
+        stage.clock.advance(1.2)
+        stage.node.wheel.turn()
+        (await stage.broker.held()).fail(PublishError("no broker"))
+        stage.broker.let("publish")
+        await stage.settle()
+        assert len(stage.presence.untold) == 2
+        stage.presence.handed_out += stage.presence.untold.values()
+        for _ in range(4):
+            await stage.pass_time(1.2)
+        assert comings(ada)[-1] == ("left", third.session.user_id, 102)
+        assert stage.presence.untold == {}
+
+
 async def test_a_departure_that_is_told_twice_is_heard_once():
     async with SharedStage() as stage:
         (ada,) = await into(stage, "ada")
