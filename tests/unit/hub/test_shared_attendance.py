@@ -93,10 +93,12 @@ async def test_nothing_is_acknowledged_before_it_was_told():
         assert stage.presence.untold == {}
 
 
-async def test_an_announcement_that_failed_is_made_by_whoever_is_handed_it_again(caplog):
+@pytest.mark.parametrize("when", ["after", "before"])
+async def test_an_announcement_that_failed_is_made_by_whoever_is_handed_it_again(caplog, when):
+    # Before: it was published all the same, and is not heard a second time.
     async with SharedStage() as stage:
         ada, bob = await into(stage, "ada", "bob")
-        stage.broker.hold("publish", when="before")
+        stage.broker.hold("publish", when=when)
         leaving = stage.start(bob.leave())
         with caplog.at_level(logging.WARNING):
             (await stage.broker.held()).fail(PublishError("no broker"))
@@ -127,7 +129,7 @@ async def test_in_a_crowd_those_for_whom_one_stands_are_told_with_it_or_not_at_a
         await stage.settle()
         assert len(stage.presence.untold) == 2
         ada.news()
-        stage.broker.hold("publish")
+        stage.broker.hold("publish", when="after")
         stage.clock.advance(1.2)
         stage.node.wheel.turn()
         (await stage.broker.held()).fail(PublishError("no broker"))
