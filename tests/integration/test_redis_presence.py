@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from ageing import age
+from members import connected
 from presence_nodes import DEADLINE, HubNode, all_heard, hubs, node_process
 from redis_sentinels import sentinel
 from redis_servers import RedisServer, redis_server
-from serving import eventually
+from serving import bearer, eventually, hubbub_serve
 
 from hubbub.brokers.redis import RedisPresence
 from hubbub.hub.presence import Lease
@@ -316,3 +317,28 @@ async def test_names_may_have_anything_in_them(tmp_path: Path):
         await age(31, server)
         changes = await store.expire()
         assert sorted(change.user_id for change in changes) == sorted(names)
+
+
+async def test_two_servers_list_the_members_of_both_and_lose_those_of_a_killed_one(
+    redis: RedisServer, tmp_path: Path
+):
+    settings = {"REDIS_URL": redis.url, "PRESENCE_LEASE": "2s", "PRESENCE_GRACE": "500ms"}
+    with (
+        hubbub_serve(tmp_path / "left", **settings) as left,
+        hubbub_serve(tmp_path / "right", **settings) as right,
+    ):
+        ticket = await left.request("POST", "/api/v1/ws-ticket", headers=bearer("ada"))
+        async with (
+            connected(left, "eve") as eve,
+            connected(right, "bob") as bob,
+            connected(right, None, f"/ws?ticket={ticket.json()['ticket']}") as ada,
+        ):
+            for member in (eve, bob):
+                await member.join("a")
+            joined = await ada.join("a")
+            assert (joined["members"], joined["active_users"]) == (["ada", "bob", "eve"], 3)
+            right.process.kill()
+            left_for = {(await eve.expect("user_left"))["user_id"] for _ in range(2)}
+            assert left_for == {"ada", "bob"}
+            await eve.send({"type": "presence", "channel": "room:a", "ref": 1})
+            assert (await eve.expect("ack"))["members"] == ["eve"]
