@@ -30,17 +30,17 @@ from hubbub.exceptions import (
     UnknownChannel,
 )
 from hubbub.hub.broker import Reading
-from hubbub.hub.census import Connected, Readers
 from hubbub.hub.channels import Channel
-from hubbub.hub.cluster import ChannelCount, ChannelReaders, Closed, Cluster, Listing
+from hubbub.hub.control.census import Connected, Readers
+from hubbub.hub.control.cluster import ChannelCount, ChannelReaders, Closed, Cluster, Listing
+from hubbub.hub.control.peers import NodeState
+from hubbub.hub.control.revocations import Revocation, Subject
 from hubbub.hub.events import ChatMessage, Event, Typing
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import ConnectionsPolicy, Limits
 from hubbub.hub.namespaces import History, Overflow, Publish, Subscribe
-from hubbub.hub.peers import NodeState
 from hubbub.hub.presence import Roster
 from hubbub.hub.publications import Position, Publication
-from hubbub.hub.revocations import Revocation, Subject
 from hubbub.version import __version__
 
 __all__ = [

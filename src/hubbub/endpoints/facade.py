@@ -27,14 +27,14 @@ from hubbub.exceptions import ConfigurationError, NotAvailable
 from hubbub.hub.attendance import OfflineHook
 from hubbub.hub.broker import Broker, Reading
 from hubbub.hub.channels import USER_NAMESPACE
-from hubbub.hub.cluster import Cluster
+from hubbub.hub.control.cluster import Cluster
+from hubbub.hub.control.revocations import Revocation, Revocations
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import Limits, Timing
 from hubbub.hub.namespaces import Namespace, Namespaces, Publish, Subscribe
 from hubbub.hub.node import Node
 from hubbub.hub.presence import PresenceStore, Roster
 from hubbub.hub.publications import Position
-from hubbub.hub.revocations import Revocation, Revocations
 from hubbub.hub.statistics import Statistics
 from hubbub.types import UserId
 

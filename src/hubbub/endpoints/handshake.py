@@ -15,9 +15,9 @@ from hubbub.codes import CloseCode
 from hubbub.endpoints.injection import Injector
 from hubbub.exceptions import AuthenticationUnavailable, Forbidden, HookTimeout, InvalidToken
 from hubbub.hub.channels import name_problem, user_channel
+from hubbub.hub.control.revocations import Revocations
 from hubbub.hub.dispatch import Authenticator
 from hubbub.hub.identity import ANONYMOUS_IDENTITY, Identity
-from hubbub.hub.revocations import Revocations
 
 Headers = Iterable[tuple[bytes, bytes]]
 

@@ -12,6 +12,7 @@ from hubbub.hub.attendance import Attendance
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Reading
 from hubbub.hub.channels import EVERYONE, USER_NAMESPACE, user_channel
+from hubbub.hub.control.revocations import Revocations
 from hubbub.hub.fanout import Subscription
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import ConnectionsPolicy, Limits, Timing
@@ -21,7 +22,6 @@ from hubbub.hub.presence import Roster
 from hubbub.hub.publications import Position
 from hubbub.hub.recovery import visible
 from hubbub.hub.replies import PingSent, Reply, Unsubscribed, Welcome
-from hubbub.hub.revocations import Revocations
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
 from hubbub.hub.subscriptions import Subscriptions

@@ -44,6 +44,7 @@ class Subscription:
         "has_read",
         "held",
         "lagging",
+        "past",
         "place",
         "position",
         "session",
@@ -59,6 +60,8 @@ class Subscription:
         """What came while it waits; `None` when it does not."""
         self.has_read = False
         """Whether the stream was read in this wait, so that only the feed has to get there."""
+        self.past = NOWHERE.epoch
+        """An epoch that was over when the stream was read: what still comes of it is older than what was read."""
         self.place = ABSENT
         """Its index among the feed's live ones."""
         self.lagging = False
@@ -246,6 +249,7 @@ class Feed(Audience):
         self.remove(subscription)
         held = subscription.held = []
         subscription.has_read = False
+        subscription.past = self.position.epoch
         if self._waiting is None:
             self._waiting = {}
         self._waiting[subscription.session] = subscription
@@ -269,6 +273,10 @@ class Feed(Audience):
         self.flush()
         subscription.has_read = True
         subscription.behind = 0
+        if subscription.past == subscription.position.epoch:
+            subscription.past = NOWHERE.epoch
+        elif subscription.past and subscription.past == self.position.epoch:
+            self._notice(self)  # this feed has not been told that the stream began anew
         self._give_held(subscription)
         if not self.live:  # nobody lives by where the feed was, and who waits goes by their own position
             self._move_to(subscription.position)
@@ -316,7 +324,8 @@ class Feed(Audience):
             publication = held[0]
             here = subscription.position
             is_stored = publication.offset > 0
-            if is_stored and publication.epoch == here.epoch and publication.offset <= here.offset:
+            is_known = publication.epoch == here.epoch and publication.offset <= here.offset
+            if is_stored and (is_known or publication.epoch == subscription.past):
                 del held[0]
                 continue
             if session.congested:
@@ -344,7 +353,7 @@ class Feed(Audience):
         return (here.epoch, here.offset) == (there.epoch, there.offset)
 
     def _move_to(self, position: Position) -> None:
-        if self.position.epoch not in {"", position.epoch}:
+        if self.recent is not None and not self.recent.reaches(position):
             self.recent = None
         self.position = position
         self._newest = position.offset

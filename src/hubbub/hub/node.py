@@ -14,9 +14,11 @@ from hubbub.hub.attendance import Attendance
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker, Immediate
 from hubbub.hub.catch_up import SLOW, CatchUp
-from hubbub.hub.cluster import Cluster
 from hubbub.hub.connections import Connections
-from hubbub.hub.control import RENEWAL, Control
+from hubbub.hub.control.cluster import Cluster
+from hubbub.hub.control.node_control import RENEWAL, Control
+from hubbub.hub.control.peers import BEAT
+from hubbub.hub.control.revocations import Revocations
 from hubbub.hub.dispatch import Authenticator, Dispatcher
 from hubbub.hub.draining import RESTARTING, Draining
 from hubbub.hub.everyone import Everyone
@@ -26,11 +28,9 @@ from hubbub.hub.ids import SecretIds
 from hubbub.hub.limits import Limits, Timing, TokenBucket
 from hubbub.hub.namespaces import Namespaces
 from hubbub.hub.outlet import Encoding, Outlet
-from hubbub.hub.peers import BEAT
 from hubbub.hub.presence import PresenceStore
 from hubbub.hub.publishing import Publisher
 from hubbub.hub.readings import Readings
-from hubbub.hub.revocations import Revocations
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
 from hubbub.hub.subscriptions import Subscriptions

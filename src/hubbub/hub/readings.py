@@ -67,6 +67,11 @@ class Recent:
             return None
         return Reading(top, tuple(islice(self._kept, index, None)))
 
+    def reaches(self, position: Position) -> bool:
+        """Whether this is where it ends, so that nothing is missing when the feed goes on from there."""
+        top = self.top
+        return top is not None and (top.epoch, top.offset) == (position.epoch, position.offset)
+
     @property
     def is_useful(self) -> bool:
         """Whether it can answer anything, and is not too large."""

@@ -8,7 +8,7 @@ from neighbours import Street
 from stage import turns
 
 from hubbub.exceptions import LimitExceeded, PublishError
-from hubbub.hub.survey import AT_ONCE
+from hubbub.hub.control.survey import AT_ONCE
 
 
 class Sum(msgspec.Struct):

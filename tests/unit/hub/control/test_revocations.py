@@ -4,8 +4,8 @@ import pytest
 
 from hubbub.codes import CloseCode, ErrorCode
 from hubbub.exceptions import TokenRevoked
+from hubbub.hub.control.revocations import Revocation, Revocations, Subject
 from hubbub.hub.identity import ANONYMOUS_IDENTITY, Identity
-from hubbub.hub.revocations import Revocation, Revocations, Subject
 from hubbub.testing import FakeClock
 from hubbub.types import SessionId, UserId
 

@@ -15,11 +15,11 @@ from hubbub.exceptions import (
     TokenRevoked,
     Unavailable,
 )
-from hubbub.hub.control import MARGIN, check_id
+from hubbub.hub.control.node_control import MARGIN, check_id
+from hubbub.hub.control.orders import CONTROL, LOG
+from hubbub.hub.control.revocations import Subject
 from hubbub.hub.identity import Identity
-from hubbub.hub.orders import CONTROL, LOG
 from hubbub.hub.publications import Draft, Kind
-from hubbub.hub.revocations import Subject
 from hubbub.types import UserId
 
 REVOKED = (4010, "Revoked")

@@ -10,9 +10,9 @@ import msgspec
 
 from hubbub.exceptions import LimitExceeded
 from hubbub.hub.background import Background
+from hubbub.hub.control.orders import Orders, channel_of
+from hubbub.hub.control.peers import NodeState, Peers
 from hubbub.hub.ids import SecretIds
-from hubbub.hub.orders import Orders, channel_of
-from hubbub.hub.peers import NodeState, Peers
 from hubbub.hub.wheel import Wheel
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from hubbub.hub.background import Background
-from hubbub.hub.orders import Orders, channel_of
+from hubbub.hub.control.orders import Orders, channel_of
 from hubbub.hub.publications import Position
 
 BEAT = 2.0

@@ -7,7 +7,7 @@ from stage import Stage, quiet
 
 from hubbub.endpoints.direct import Link
 from hubbub.endpoints.websocket import Connection
-from hubbub.hub.census import MAX_PAGE, ChannelsQuery, ConnectionsQuery, bounded
+from hubbub.hub.control.census import MAX_PAGE, ChannelsQuery, ConnectionsQuery, bounded
 from hubbub.hub.ids import SecretIds, made_at
 
 

@@ -10,15 +10,15 @@ from hubbub.codes import CloseCode
 from hubbub.exceptions import BadRequest, LimitExceeded, PublishError, PublishUncertain
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker, Immediate
-from hubbub.hub.census import Census, ChannelsQuery, ConnectionsQuery
 from hubbub.hub.connections import Connections
+from hubbub.hub.control.census import Census, ChannelsQuery, ConnectionsQuery
+from hubbub.hub.control.orders import CONTROL, LOG, Orders
+from hubbub.hub.control.peers import NodeState, Peers
+from hubbub.hub.control.revocations import Revocation, Revocations, Subject
+from hubbub.hub.control.survey import Surveys
 from hubbub.hub.feeds import Feeds
 from hubbub.hub.ids import SecretIds
-from hubbub.hub.orders import CONTROL, LOG, Orders
-from hubbub.hub.peers import NodeState, Peers
-from hubbub.hub.revocations import Revocation, Revocations, Subject
 from hubbub.hub.session import Session
-from hubbub.hub.survey import Surveys
 from hubbub.hub.wheel import Wheel
 from hubbub.types import UserId
 from hubbub.version import __version__
@@ -57,7 +57,7 @@ class Nothing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Control:
-    """Gives and carries out orders. `hubbub.hub.cluster.Cluster` is what users of it see.
+    """Gives and carries out orders. `hubbub.hub.control.cluster.Cluster` is what users of it see.
 
     Args:
         node_id: this node's own id.

@@ -7,7 +7,8 @@ from typing import Generic, TypeVar
 
 from hubbub.codes import CloseCode
 from hubbub.exceptions import BadRequest
-from hubbub.hub.census import (
+from hubbub.hub.channels import name_problem
+from hubbub.hub.control.census import (
     MAX_PAGE,
     ChannelsPage,
     ChannelsQuery,
@@ -16,10 +17,9 @@ from hubbub.hub.census import (
     ConnectionsQuery,
     Readers,
 )
-from hubbub.hub.channels import name_problem
-from hubbub.hub.control import Control, Count, Disconnection, Nothing, check_id
-from hubbub.hub.peers import NodeState
-from hubbub.hub.revocations import Revocation, Subject
+from hubbub.hub.control.node_control import Control, Count, Disconnection, Nothing, check_id
+from hubbub.hub.control.peers import NodeState
+from hubbub.hub.control.revocations import Revocation, Subject
 
 logger = logging.getLogger(__name__)
 

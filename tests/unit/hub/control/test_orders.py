@@ -6,7 +6,7 @@ from neighbours import Street
 
 from hubbub.exceptions import Unavailable
 from hubbub.hub.channels import name_problem
-from hubbub.hub.orders import CONTROL, LOG, channel_of
+from hubbub.hub.control.orders import CONTROL, LOG, channel_of
 from hubbub.hub.publications import Draft, Kind
 
 
@@ -100,7 +100,7 @@ async def test_a_node_that_cannot_read_the_log_tries_again():
 
 
 async def test_a_long_log_is_read_page_by_page(monkeypatch):
-    monkeypatch.setattr("hubbub.hub.orders.PAGE", 3)
+    monkeypatch.setattr("hubbub.hub.control.orders.PAGE", 3)
     async with Street() as street:
         left = await street.add()
         for number in range(10):
@@ -113,7 +113,7 @@ async def test_a_long_log_is_read_page_by_page(monkeypatch):
 
 
 async def test_a_log_that_is_lost_while_it_is_read_is_read_again(monkeypatch):
-    monkeypatch.setattr("hubbub.hub.orders.PAGE", 1)
+    monkeypatch.setattr("hubbub.hub.control.orders.PAGE", 1)
     async with Street() as street:
         left = await street.add()
         for number in range(4):

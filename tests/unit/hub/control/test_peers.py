@@ -4,8 +4,8 @@ from neighbours import Street
 from stage import Stage
 
 from hubbub.brokers.memory import MemoryBroker
-from hubbub.hub.control import Control
-from hubbub.hub.revocations import Revocations
+from hubbub.hub.control.node_control import Control
+from hubbub.hub.control.revocations import Revocations
 from hubbub.version import __version__
 
 

@@ -5,8 +5,8 @@ from neighbours import Street
 
 from hubbub.codes import CloseCode
 from hubbub.exceptions import BadRequest, TokenRevoked, Unavailable
-from hubbub.hub.census import Readers
-from hubbub.hub.cluster import check_user, counted
+from hubbub.hub.control.census import Readers
+from hubbub.hub.control.cluster import check_user, counted
 from hubbub.hub.identity import Identity
 from hubbub.hub.replies import PongSent
 from hubbub.types import UserId
