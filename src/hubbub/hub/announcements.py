@@ -65,7 +65,7 @@ class Gathered:
         return told
 
     def __bool__(self) -> bool:
-        return bool(self._changes) or self._of_crowd is not None
+        return bool(self._changes or self.departures) or self._of_crowd is not None
 
 
 class Announcer:

@@ -58,6 +58,20 @@ async def test_departures_are_acknowledged_when_all_know(clean):
         assert len(stage.node.attendance._receipts) == 0
 
 
+async def test_who_went_and_came_back_within_a_window_leaves_nothing_to_acknowledge():
+    async with SharedStage() as stage:
+        ada, bob, eve = await into(stage, "ada", "bob", "eve")
+        await eve.leave()  # opens a window
+        await bob.leave()
+        back = stage.guest("bob")
+        await stage.node.connections.open(back.session)
+        await back.join("a")
+        await stage.all_told()
+        assert comings(ada) == [("left", "eve", 2)]
+        assert len(stage.node.attendance._receipts) == 0
+        assert stage.presence.untold == {}
+
+
 async def test_what_is_not_announced_is_acknowledged_too():
     async with SharedStage(room(join_leave=False)) as stage:
         _, bob = await into(stage, "ada", "bob")
