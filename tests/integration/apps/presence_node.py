@@ -21,6 +21,10 @@ from hubbub.types import UserId
 fatal = os.environ.get("FATAL", "")
 
 
+def say(line: str) -> None:
+    os.write(1, f"{line}\n".encode())  # as one: hooks run in threads
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -51,7 +55,7 @@ async def main() -> None:
 
     @hub.on_offline
     def offline(user_id: str) -> None:
-        print(f"offline {user_id}", flush=True)
+        say(f"offline {user_id}")
 
     app = FastAPI(lifespan=hub.lifespan)
     app.include_router(hub.router)
@@ -59,12 +63,12 @@ async def main() -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(hub.lifespan(app))
-        print("ready", flush=True)
+        say("ready")
         while line := (await lines.readline()).decode():
             _, user, room = line.split()
             client = await stack.enter_async_context(connect(app, f"/ws/{room}", token=user))
             await client.expect("joined")
-            print(f"entered {user} {room}", flush=True)
+            say(f"entered {user} {room}")
 
 
 asyncio.run(main())
