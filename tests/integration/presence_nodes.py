@@ -37,7 +37,7 @@ class Presence(RedisPresence):
 class HubNode:
     """A hub in this process."""
 
-    def __init__(self, url: str, *, lease: float, grace: float, claim: float = 1.0) -> None:
+    def __init__(self, url: str, *, lease: float, grace: float, claim: float = 2.5) -> None:
         self.servers = Servers(Address.parse(url))
         self.presence = Presence(self.servers, claim=claim)
         self.hub = Hub(

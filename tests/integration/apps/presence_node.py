@@ -46,7 +46,7 @@ async def main() -> None:
     servers = Servers(Address.parse(os.environ["REDIS"]))
     hub = Hub(
         broker=RedisBroker(servers),
-        presence=Mortal(servers, claim=1.0),
+        presence=Mortal(servers, claim=2.5),
         authenticate=lambda token: Identity(UserId(token)),
         presence_lease=float(os.environ["LEASE"]),
         presence_grace=float(os.environ["GRACE"]),

@@ -44,7 +44,8 @@ class RedisPresence:
 
     Args:
         redis: a URL, or servers that are shared with a `RedisBroker`.
-        claim: seconds that a node has to tell of a departure before another one may.
+        claim: seconds that a node has to tell of a departure before another one may; two or more, because a node that is
+            still about to tell says so once a second.
 
     Raises:
         ConfigurationError: the URL is none.
