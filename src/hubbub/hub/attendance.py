@@ -130,6 +130,12 @@ class Attendance:
         """List the users in a channel."""
         return await self._store.roster(channel, limit=limit, after=after)
 
+    async def roster_for(self, channel: str, arrival: Change | None) -> Roster:
+        """List the users in a channel for one who has just come; of a crowd, whose names are left out, only the number."""
+        if arrival is not None and arrival.users > ROSTER_LIMIT:
+            return Roster((), arrival.users, arrival.user_id)
+        return await self.roster(channel)
+
     async def online(self, users: Collection[UserId]) -> set[UserId]:
         """Return which of these users are connected anywhere."""
         return await self._store.present(EVERYONE, users)
