@@ -14,7 +14,7 @@ from hubbub.authentication.jwks import JWKSet
 from hubbub.authentication.jwt import JWTAuthenticator
 from hubbub.authentication.origins import OriginPolicy
 from hubbub.authentication.redaction import RedactingFilter, redact
-from hubbub.authentication.tickets import MemoryTickets, TicketStore, UsedOnce
+from hubbub.authentication.tickets import MemoryTickets, TicketStore, UsedIds, UsedOnce
 
 __all__ = [
     "BEARER_SUBPROTOCOL",
@@ -28,6 +28,7 @@ __all__ = [
     "RedactingFilter",
     "TicketStore",
     "TokenIssuer",
+    "UsedIds",
     "UsedOnce",
     "find_credential",
     "for_one_channel",

@@ -24,6 +24,7 @@ class TicketStore(Protocol):
 
         Raises:
             LimitExceeded: too many are open.
+            AuthenticationUnavailable: the store cannot be reached.
         """
         ...
 
@@ -32,6 +33,22 @@ class TicketStore(Protocol):
 
         Raises:
             InvalidToken: it is unknown, was redeemed before, or is too old.
+            AuthenticationUnavailable: the store cannot be reached.
+        """
+        ...
+
+
+class UsedIds(Protocol):
+    """Remembers which ids were used. Where several processes serve, they need one that they share."""
+
+    async def use(self, id: str, expires_at: float) -> bool:  # noqa: A002
+        """Return whether this is the first use of `id`, which ends at `expires_at` (seconds since 1970 UTC).
+
+        What has ended is not usable either. Of several who use the same one at a time, one is the first.
+
+        Raises:
+            LimitExceeded: as many as can be remembered are in use.
+            AuthenticationUnavailable: it cannot be found out.
         """
         ...
 
@@ -118,7 +135,7 @@ class MemoryTickets:
 
 
 class UsedOnce:
-    """Remembers which ids were used, each until it would have ended anyway; for one-time sign-in codes.
+    """Remembers in the memory of one process which ids were used, each until it would have ended anyway.
 
     Args:
         clock: what tells the time.
@@ -134,14 +151,8 @@ class UsedOnce:
         self._used: set[bytes] = set()
         self._ends: list[tuple[float, bytes]] = []
 
-    def use(self, id: str, expires_at: float) -> bool:  # noqa: A002
-        """Return whether this is the first use of `id`, which ends at `expires_at` (seconds since 1970 UTC).
-
-        What has ended is not usable either.
-
-        Raises:
-            LimitExceeded: as many as can be remembered are in use.
-        """
+    async def use(self, id: str, expires_at: float) -> bool:  # noqa: A002
+        """Return whether this is the first use of `id`."""
         now = self._clock.time()
         while self._ends and self._ends[0][0] <= now:
             self._used.discard(heapq.heappop(self._ends)[1])

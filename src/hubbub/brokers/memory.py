@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from hubbub.clock import Clock, SystemClock
 from hubbub.hub.broker import Reading, Receiver, Retention
-from hubbub.hub.publications import MESSAGE, Draft, Position, Publication
+from hubbub.hub.publications import EPHEMERAL, MESSAGE, Draft, Position, Publication
 from hubbub.types import Epoch
 
 logger = logging.getLogger(__name__)
@@ -126,13 +126,12 @@ class MemoryBroker:
             seen = self._seen.get((draft.channel, idempotency_key))
             if seen is not None:
                 return seen[1]
-        is_message = draft.kind is MESSAGE
-        if is_message and retention.keeps:
+        if draft.kind is MESSAGE and retention.keeps:
             publication = self._store(draft, retention, now)
         else:
             publication = Publication.placed(draft, NO_EPOCH, 0)
         position = publication.position
-        if idempotency_key is not None and is_message:
+        if idempotency_key is not None and draft.kind is not EPHEMERAL:
             self._seen[draft.channel, idempotency_key] = (now, position)
         if self._receiver is not None and draft.channel in self._subscribed:
             self._receiver.receive(publication)

@@ -3,7 +3,7 @@
 import heapq
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import Literal, Self
 
@@ -139,16 +139,27 @@ class MemoryPresence:
             return Change(lease.channel, lease.user_id, edge=False, users=len(members or ()))
         return self._remove(held)
 
-    async def renew(self, leases: Iterable[Lease], seconds: float) -> None:
+    async def renew(self, leases: Collection[Lease], seconds: float) -> list[Lease]:
         """Let leases that are still held end `seconds` from now."""
         end = self._end(seconds)
+        missing = []
         for lease in leases:
             members = self._channels.get(lease.channel)
             held = None if members is None else members.find(lease)
-            if held is not None:
+            if held is None:
+                missing.append(lease)
+            else:
                 self._renew(held, end)
+        return missing
 
-    async def expire(self) -> list[Change]:
+    async def restore(self, leases: Collection[Lease], seconds: float) -> list[Change]:
+        """Take leases again that ended."""
+        return [change for lease in leases if (change := await self.enter(lease, seconds)).edge]
+
+    async def told(self, departures: Collection[Change]) -> None:
+        """Do nothing: no other node could have told."""
+
+    async def expire(self, telling: Collection[Change] = ()) -> list[Change]:
         """End leases that are over."""
         now = self._clock.monotonic()
         changes: list[Change] = []

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from hubbub.authentication.tickets import MemoryTickets, TicketStore
 from hubbub.brokers.memory import MemoryBroker
@@ -11,6 +12,9 @@ from hubbub.clock import Clock
 from hubbub.exceptions import ConfigurationError
 from hubbub.hub.broker import Broker
 from hubbub.hub.presence import PresenceStore
+
+if TYPE_CHECKING:
+    from hubbub.brokers.redis import Servers
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ def choose_engines(
         ConfigurationError: the address is none, or Redis's client is not installed.
     """
     if isinstance(broker, str):
-        chosen = _on_redis(broker, clock)
+        chosen = _on_redis(broker)
     else:
         chosen = Engines(partial(MemoryBroker, clock), partial(MemoryPresence, clock), MemoryTickets(clock))
         if broker is not None:
@@ -54,14 +58,26 @@ def choose_engines(
     return chosen if tickets is None else replace(chosen, tickets=tickets)
 
 
-def _on_redis(url: str, clock: Clock) -> Engines:
+def redis_servers(url: str) -> "Servers":
+    """Find out what an address says; nothing is connected yet.
+
+    Raises:
+        ConfigurationError: it is none, or Redis's client is not installed.
+    """
     try:
         # Only here: `pip install hubbub` brings no Redis client.
-        from hubbub.brokers.redis import Address, RedisBroker, Servers  # noqa: PLC0415
+        from hubbub.brokers.redis import Address, Servers  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"{error.name} is missing, which a Redis broker needs: pip install 'hubbub[redis]'."
         ) from error
-    servers = Servers(Address.parse(url))
-    broker = RedisBroker(servers)
-    return Engines(lambda: broker, partial(MemoryPresence, clock), MemoryTickets(clock))
+    return Servers(Address.parse(url))
+
+
+def _on_redis(url: str) -> Engines:
+    servers = redis_servers(url)
+    from hubbub.brokers.redis import RedisBroker, RedisPresence  # noqa: PLC0415
+    from hubbub.endpoints.redis_credentials import RedisTickets  # noqa: PLC0415
+
+    broker, presence = RedisBroker(servers), RedisPresence(servers)
+    return Engines(lambda: broker, lambda: presence, RedisTickets(servers))

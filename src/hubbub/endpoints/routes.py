@@ -21,7 +21,7 @@ from hubbub.endpoints.handshake import Doorkeeper
 from hubbub.endpoints.queued import Writers
 from hubbub.endpoints.sse import SSEEndpoint, Wish
 from hubbub.endpoints.websocket import Encodings, WebSocketEndpoint
-from hubbub.exceptions import LimitExceeded
+from hubbub.exceptions import AuthenticationUnavailable, LimitExceeded
 from hubbub.hub.commands import Subscribe
 from hubbub.hub.identity import Identity
 from hubbub.hub.node import Node
@@ -150,5 +150,7 @@ def tickets(store: TicketStore, doorkeeper: Doorkeeper, ttl: float) -> APIRouter
             return Ticket(ticket=await store.issue(who), expires_in=int(ttl))
         except LimitExceeded as error:
             raise HTTPException(429, error.message, headers={"Retry-After": "5"}) from error
+        except AuthenticationUnavailable as error:
+            raise HTTPException(503, str(error), headers={"Retry-After": "5"}) from error
 
     return router

@@ -130,10 +130,12 @@ class Subscriptions:
             session.subscriptions[channel] = subscription
         held = feed.hold(subscription)
         try:
+            change = None
             if namespace.presence and known is None:
+                change = await self._attendance.enter(session, channel)
                 # Told at once, so that whatever ends it from here on, the members hear of both or of neither.
-                await self._attendance.announce_arrival(await self._attendance.enter(session, channel))
-            roster = await self._attendance.roster(channel) if namespace.presence else None
+                await self._attendance.announce_arrival(change)
+            roster = await self._attendance.roster_for(channel, change) if namespace.presence else None
             reading = await self._readings.read(feed, since)
             if session.closed:
                 raise SessionClosed

@@ -21,6 +21,7 @@ from hubbub.server.revoking import revoking_routes
 from hubbub.server.scopes import bearer
 from hubbub.server.sessions import session_routes
 from hubbub.server.settings import Settings
+from hubbub.server.shared import Shared, choose_shared
 from hubbub.server.sign_in import COOKIE, Codes, me_routes, sign_in_routes
 from hubbub.server.signing_keys import SigningKeys, signing_keys
 from hubbub.server.stats import stats_routes
@@ -44,8 +45,9 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
     keys = keys or signing_keys(settings)
     namespaces = read_namespaces(settings.config)
     tokens = authenticator(settings, keys)
-    hub = create_hub(settings, tokens, namespaces)
-    codes = Codes(code_reader(keys), TokenIssuer(keys.current))
+    shared = choose_shared(settings)
+    hub = create_hub(settings, tokens, namespaces, shared)
+    codes = Codes(code_reader(keys), TokenIssuer(keys.current), shared.used)
     secure = (settings.public_url or "").startswith("https://")
 
     @asynccontextmanager
@@ -61,7 +63,9 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
     app.add_middleware(Farewell, hub=hub)
     app.add_middleware(SocketsFirst, hub=hub)
     own_pages = Depends(page_check(settings.allowed_origins))
-    app.include_router(sign_in_routes(codes, secure=secure), prefix=API, dependencies=[own_pages])
+    app.include_router(
+        sign_in_routes(codes, secure=secure, attempts=shared.attempts), prefix=API, dependencies=[own_pages]
+    )
     for routes in (
         hub.api,
         me_routes(hub),
@@ -81,10 +85,14 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
     return app
 
 
-def create_hub(settings: Settings, tokens: Authenticator, namespaces: Mapping[str, Policy]) -> Hub:
+def create_hub(
+    settings: Settings, tokens: Authenticator, namespaces: Mapping[str, Policy], shared: Shared
+) -> Hub:
     """Build the hub with its namespaces."""
     hub = Hub(
-        broker=settings.redis_url.get_secret_value() if settings.redis_url else None,
+        broker=shared.broker,
+        presence=shared.presence,
+        tickets=shared.tickets,
         authenticate=tokens,
         allowed_origins=settings.allowed_origins,
         allow_anonymous=settings.allow_anonymous,

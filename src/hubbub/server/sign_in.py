@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from hubbub import Hub, Identity, InvalidToken, JWTAuthenticator, TokenExpired, TokenIssuer, UsedOnce
-from hubbub.server.attempts import Attempts
+from hubbub.authentication import UsedIds
+from hubbub.server.attempts import Attempts, MemoryAttempts
 
 COOKIE = "hubbub_session"
 
@@ -44,22 +45,28 @@ class Codes:
     Args:
         reader: checks codes.
         issuer: signs access tokens.
+        used: remembers which codes were used; `None` in memory.
         now: tells seconds since 1970 UTC.
     """
 
     def __init__(
-        self, reader: JWTAuthenticator, issuer: TokenIssuer, now: Callable[[], float] = time.time
+        self,
+        reader: JWTAuthenticator,
+        issuer: TokenIssuer,
+        used: UsedIds | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._reader = reader
         self._issuer = issuer
         self._now = now
-        self._used = UsedOnce()
+        self._used = used or UsedOnce()
 
     async def exchange(self, code: str) -> AccessToken:
         """Return an access token for the user of a code, with its scopes.
 
         Raises:
             InvalidToken: the code is not one, is over, or was used; the message is for the person.
+            AuthenticationUnavailable: it cannot be found out whether it was used.
         """
         try:
             identity = await self._reader(code)
@@ -68,7 +75,7 @@ class Codes:
         except InvalidToken:
             raise InvalidToken("This is not a sign-in link of this server: ask for a new one.") from None
         ends = identity.expires_at or 0.0
-        if identity.token_id is None or not self._used.use(identity.token_id, ends):
+        if identity.token_id is None or not await self._used.use(identity.token_id, ends):
             raise InvalidToken("This sign-in link was used already: ask for a new one.")
         session = identity.claims.get("session")
         left = session if isinstance(session, int | float) else ends - self._now()
@@ -78,25 +85,26 @@ class Codes:
         return AccessToken(access_token=token, expires_in=ttl, user_id=identity.user_id)
 
 
-def sign_in_routes(codes: Codes, *, secure: bool) -> APIRouter:
+def sign_in_routes(codes: Codes, *, secure: bool, attempts: Attempts | None = None) -> APIRouter:
     """Serve signing in and out, which needs no token.
 
     Args:
         codes: exchanges codes.
         secure: whether browsers may send the cookie over https only, even where this server sees http.
+        attempts: counts what fails; `None` in memory.
     """
     router = APIRouter(tags=["sign-in"])
-    attempts = Attempts()
+    counted = attempts or MemoryAttempts()
 
     @router.post("/sign-in", summary="Exchange the code of a sign-in link")
     async def sign_in(body: SignIn, request: Request, response: Response) -> AccessToken:
         """Once for each code. Browsers get the access token as a cookie too."""
         caller = request.client.host if request.client else ""
-        attempts.check(caller)
+        await counted.check(caller)
         try:
             token = await codes.exchange(body.code)
         except InvalidToken as error:
-            attempts.failed(caller)
+            await counted.failed(caller)
             raise HTTPException(401, str(error)) from error
         response.set_cookie(
             COOKIE,

@@ -120,32 +120,32 @@ def test_bounds_that_cannot_work(bounds):
         MemoryTickets(**bounds)
 
 
-def test_used_once(clock):
+async def test_used_once(clock):
     codes = UsedOnce(clock)
-    assert codes.use("a", clock.time() + 60)
-    assert not codes.use("a", clock.time() + 60)
-    assert codes.use("b", clock.time() + 60)
+    assert await codes.use("a", clock.time() + 60)
+    assert not await codes.use("a", clock.time() + 60)
+    assert await codes.use("b", clock.time() + 60)
 
 
-def test_used_is_used_until_it_ends(clock):
+async def test_used_is_used_until_it_ends(clock):
     codes = UsedOnce(clock)
     ends = clock.time() + 60
-    assert codes.use("a", ends)
+    assert await codes.use("a", ends)
     clock.advance(59.9)
-    assert not codes.use("a", ends)
+    assert not await codes.use("a", ends)
     clock.advance(0.1)
-    assert not codes.use("a", ends), "what has ended is not usable, used before or not"
-    assert not codes.use("never used", ends)
+    assert not await codes.use("a", ends), "what has ended is not usable, used before or not"
+    assert not await codes.use("never used", ends)
 
 
-def test_used_once_forgets_in_the_order_of_the_ends(clock):
+async def test_used_once_forgets_in_the_order_of_the_ends(clock):
     codes = UsedOnce(clock, capacity=2)
     now = clock.time()
-    assert codes.use("long", now + 100)
-    assert codes.use("short", now + 10)
+    assert await codes.use("long", now + 100)
+    assert await codes.use("short", now + 10)
     with pytest.raises(LimitExceeded, match="2 codes"):
-        codes.use("more", now + 50)
-    assert not codes.use("long", now + 100), "a full memory still knows what was used"
+        await codes.use("more", now + 50)
+    assert not await codes.use("long", now + 100), "a full memory still knows what was used"
     clock.advance(10)
-    assert codes.use("more", now + 50)
-    assert not codes.use("long", now + 100)
+    assert await codes.use("more", now + 50)
+    assert not await codes.use("long", now + 100)

@@ -336,6 +336,7 @@ class Stage:
         namespaces: beside `user`; rooms with presence, and topics, when left out.
         limits: the bounds.
         gathering: whether outlets are as the direct one.
+        presence: makes the presence store.
         timing: heartbeat, lease, grace and leeway.
     """
 
@@ -344,12 +345,13 @@ class Stage:
         *namespaces: Namespace,
         limits: Limits | None = None,
         gathering: bool = False,
+        presence: Callable[[FakeClock], Any] = MemoryPresence,
         **timing: float,
     ) -> None:
         self._gathering = gathering
         self.clock = FakeClock()
         self.broker = HeldBroker(self.clock)
-        self.presence = MemoryPresence(self.clock)
+        self.presence = presence(self.clock)
         self.tokens: dict[str, Identity] = {}
         self.encoding = TextEncoding(PlainJSON())
         own = Namespace("user", subscribe=Subscribe.OWNER)

@@ -7,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import turns
 
+from hubbub.brokers.memory_presence import MemoryPresence
 from hubbub.hub.announcements import CROWD, Announcer
 from hubbub.hub.background import Background
 from hubbub.hub.namespaces import Namespace, Namespaces
 from hubbub.hub.presence import Change
 from hubbub.hub.publications import Draft, Kind
+from hubbub.hub.receipts import Receipts
 from hubbub.hub.wheel import Wheel
 from hubbub.testing import FakeClock
 from hubbub.types import UserId
@@ -33,7 +35,16 @@ class Room:
         namespaces = Namespaces(
             [Namespace("room", presence=True), Namespace("quiet", presence=True, join_leave=False)]
         )
-        self.announcer = Announcer(self, namespaces, self.clock, self.wheel, self.background)  # type: ignore[arg-type]
+        store = MemoryPresence(self.clock)
+        self.announcer = Announcer(
+            store,
+            Receipts(store, self.clock, self.background),
+            self,  # type: ignore[arg-type]
+            namespaces,
+            self.clock,
+            self.wheel,
+            self.background,
+        )
 
     async def put(self, namespace: Namespace, draft: Draft) -> None:
         if self.slow is not None:

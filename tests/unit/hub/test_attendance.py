@@ -315,10 +315,10 @@ class TestRenewal:
             renewed: list[tuple[float, list[str]]] = []
             renew = stage.presence.renew
 
-            async def spy(leases: Any, seconds: float) -> None:
+            async def spy(leases: Any, seconds: float) -> Any:
                 assert seconds == 30
                 renewed.append((stage.clock.monotonic(), [lease.user_id for lease in leases]))
-                await renew(leases, seconds)
+                return await renew(leases, seconds)
 
             stage.presence.renew = spy
             await stage.pass_time(10)  # a sweep that late renews everything

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 from stage import Stage, quiet, room, turns, types
@@ -89,10 +90,10 @@ async def test_a_sweep_that_takes_long_is_not_begun_twice():
         sweeps: list[asyncio.Event] = []
         expire = stage.presence.expire
 
-        async def slow() -> list:
+        async def slow(telling: Any) -> list:
             sweeps.append(asyncio.Event())
             await sweeps[-1].wait()
-            return await expire()
+            return await expire(telling)
 
         stage.presence.expire = slow  # type: ignore[method-assign]
         for _ in range(5):
@@ -113,7 +114,7 @@ async def test_a_sweep_that_fails_is_logged_and_tried_again(caplog: pytest.LogCa
         await bob.leave(clean=False)
         expire = stage.presence.expire
 
-        async def broken() -> list:
+        async def broken(telling: Any) -> list:
             raise ConnectionError("no store")
 
         stage.presence.expire = broken  # type: ignore[method-assign]

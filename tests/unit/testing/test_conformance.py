@@ -92,14 +92,27 @@ class CountsSessions(MemoryPresence):
 
 
 class NeverExpires(MemoryPresence):
-    async def expire(self) -> list[Change]:
+    async def expire(self, telling: Any = ()) -> list[Change]:
         return []
 
 
 class TakesWhatItRenews(MemoryPresence):
-    async def renew(self, leases: Any, seconds: float) -> None:
+    async def renew(self, leases: Any, seconds: float) -> list[Lease]:
         for lease in leases:
             await self.enter(lease, seconds)
+        return []
+
+
+class MissesNothing(MemoryPresence):
+    async def renew(self, leases: Any, seconds: float) -> list[Lease]:
+        await super().renew(leases, seconds)
+        return []
+
+
+class RestoresQuietly(MemoryPresence):
+    async def restore(self, leases: Any, seconds: float) -> list[Change]:
+        await super().restore(leases, seconds)
+        return []
 
 
 class OnePage(MemoryPresence):
@@ -144,7 +157,9 @@ async def test_a_broker_with_a_fault_fails(broken, monkeypatch):
     assert await failing(Suite())
 
 
-@pytest.mark.parametrize("broken", [CountsSessions, NeverExpires, TakesWhatItRenews, OnePage])
+@pytest.mark.parametrize(
+    "broken", [CountsSessions, NeverExpires, TakesWhatItRenews, MissesNothing, RestoresQuietly, OnePage]
+)
 async def test_a_presence_store_with_a_fault_fails(broken):
     class Suite(PresenceSuite):
         def store(self, clock: FakeClock) -> MemoryPresence:

@@ -56,3 +56,8 @@ class Keys:
     def of_server(self, tag: str, what: str) -> str:
         """Return the name of something that belongs to one server, which has the slot of the tag."""
         return f"{self._prefix}:{{{tag}}}:{what}"
+
+    def alone(self, name: str) -> tuple[bytes, int]:
+        """Return what something is called that belongs to no channel, and its slot."""
+        tag = name.encode()
+        return f"{self._prefix}:{{".encode() + tag + b"}", slot_of(tag)

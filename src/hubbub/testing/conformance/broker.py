@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
+import msgspec
+
 from hubbub.hub.broker import Broker, Retention
 from hubbub.hub.ids import SecretIds
 from hubbub.hub.publications import Draft, Kind, Position, Publication
@@ -242,6 +244,14 @@ class BrokerSuite(ABC):
             first = await self.say(broker, "once", nothing, key="k")
             assert await self.say(broker, "twice", nothing, key="k") == first
             await self.say(broker, "end", nothing)
+            assert [each.value()["content"] for each in await arrivals.count(2)] == ["once", "end"]
+
+    async def test_an_idempotency_key_works_for_comings_and_goings(self) -> None:
+        """Two nodes may be sure that they have to tell of the same departure."""
+        async with self.running() as (broker, arrivals, _):
+            await broker.subscribe(CHANNEL)
+            for text, key in (("once", "k"), ("twice", "k"), ("end", "l")):
+                await broker.publish(msgspec.structs.replace(self.draft(text), kind=Kind.LEAVE), KEPT, key)
             assert [each.value()["content"] for each in await arrivals.count(2)] == ["once", "end"]
 
     async def test_concurrent_publishers_agree_on_one_order(self) -> None:
