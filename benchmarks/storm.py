@@ -130,8 +130,8 @@ def main() -> int:
         with console.status(f"{rooms} rooms"):
             table.rows.append(asyncio.run(storm(options.clients, rooms)))
     table.notes.append(
-        "Stream reads: XRANGE at Redis between the cut and the last client, of all rooms together. Each user's own channel "
-        f"takes a subscription and a script beside these. Load average before {load:.2f}."
+        "Stream reads: XRANGE at Redis between the cut and the last client, of all rooms together. Scripts: those of "
+        f"presence, and one for each user's own channel, too. Load average before {load:.2f}."
     )
     table.print(console)
     if options.write:
