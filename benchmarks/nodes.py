@@ -38,7 +38,7 @@ REDIS = ("redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--dir", "{f
 
 MEMBERS = 1000
 FEW = 100
-RATE = 10.0
+RATE = 25.0
 """Publications a second to the few: no server is busy for a third of the time then."""
 
 Figures = dict[str, float]
@@ -123,11 +123,19 @@ def running(arrangement: Arrangement, core: int) -> Iterator[Running]:
 
 
 def take(arrangement: Arrangement, core: int, seconds: float) -> Figures:
-    """Measure one: first many members as fast as they get it, then few at a modest rate."""
+    """Measure one: first few members at a modest rate, before many leave; then many as fast as they get it."""
     figures: Figures = {}
     wire = arrangement.contestant.wire
     with running(arrangement, core) as run:
         ports = [server.port for server in run.servers]
+        with Spread(ports, wire) as crowd:
+            members = crowd.join(seats(FEW, "few"))
+            crowd.settle(1.0)
+            cpu, start = run.cpu(), time.monotonic()
+            load = keep_rate(crowd, members[-1:], FEW, RATE, 2 * seconds, drain=1.0)
+            figures["busy"] = 100 * (run.cpu() - cpu) / (time.monotonic() - start) / len(ports)
+            if load.latency is not None:
+                figures["p50"], figures["p99"] = load.latency.p50, load.latency.p99
         with Spread(ports, wire) as crowd:
             members = crowd.join(seats(MEMBERS, "many"))
             crowd.settle(1.0)
@@ -141,14 +149,6 @@ def take(arrangement: Arrangement, core: int, seconds: float) -> Figures:
                 later = run.calls()
                 figures["commands"] = (later[0] - commands) / load.published
                 figures["scripts"] = (later[1] - scripts) / load.published
-        with Spread(ports, wire) as crowd:
-            members = crowd.join(seats(FEW, "few"))
-            crowd.settle(1.0)
-            cpu, start = run.cpu(), time.monotonic()
-            load = keep_rate(crowd, members[-1:], FEW, RATE, 2 * seconds, drain=1.0)
-            figures["busy"] = 100 * (run.cpu() - cpu) / (time.monotonic() - start) / len(ports)
-            if load.latency is not None:
-                figures["p50"], figures["p99"] = load.latency.p50, load.latency.p99
     return figures
 
 
