@@ -110,9 +110,9 @@ class TestBehindProxy(Faulty):
     async def fault_half_open(self) -> None:
         self.proxy.half_open()
 
-    async def fault_message_lost(self) -> None:
+    async def silent_loss_of_a_message(self) -> None:
         lost = self.proxy.drop_smessage(CHANNEL.encode())
-        await self.scene.say("lost")
+        await self.scene.say("lost on the way")
         await lost
 
     async def fault_blacked_out(self) -> None:

@@ -7,6 +7,7 @@ from hubbub.codes import CloseCode
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker, Reading
 from hubbub.hub.fanout import Subscription, reset
+from hubbub.hub.mending import read_for
 from hubbub.hub.namespaces import Overflow
 from hubbub.hub.publications import Position, Publication
 from hubbub.hub.recovery import newest_for, newest_within
@@ -82,7 +83,7 @@ class CatchUp:
             return
         overflown, overflow = subscription.overflown, feed.namespace.overflow
         held = feed.hold(subscription)
-        reading = await self._broker.read(feed.name, since)
+        reading = await read_for(subscription, self._broker, since)
         if subscription.held is not held:
             return
         if overflow is Overflow.CLOSE and (overflown or not reading.whole):

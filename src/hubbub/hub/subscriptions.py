@@ -12,6 +12,7 @@ from hubbub.hub.commands import Subscribe as SubscribeCommand
 from hubbub.hub.fanout import Subscription
 from hubbub.hub.feeds import Feeds
 from hubbub.hub.identity import Identity
+from hubbub.hub.mending import read_for
 from hubbub.hub.namespaces import Namespace, Namespaces, Subscribe
 from hubbub.hub.presence import Roster
 from hubbub.hub.publications import Position
@@ -115,7 +116,7 @@ class Subscriptions:
                 # Told at once, so that whatever ends it from here on, the members hear of both or of neither.
                 await self._attendance.announce_arrival(await self._attendance.enter(session, channel))
             roster = await self._attendance.roster(channel) if namespace.presence else None
-            reading = await self._broker.read(channel, since)
+            reading = await read_for(subscription, self._broker, since)
             if session.closed:
                 raise SessionClosed
             if subscription.held is not held:

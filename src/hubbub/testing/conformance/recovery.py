@@ -28,6 +28,10 @@ DEADLINE = 40.0
 """Seconds in which everything is well again, whatever happened."""
 AGAIN = 0.02
 """Seconds before a publication that was not taken is tried again, and between two looks whether all is well."""
+REPAIRED = 3.0
+"""Seconds in which everybody has everything, from when a broker has no problem any more."""
+UNNOTICED = 12.0
+"""Seconds in which is found what nobody was told of."""
 QUIET = 6.0
 """Seconds of silence: more than the 5 s after which redis-py gives a connection up by default."""
 NONE = "none"
@@ -150,15 +154,17 @@ class Scene:
             await client.send({"type": "subscribe", "channel": CHANNEL, "since": place})
             yield client
 
-    async def check(self, client: Client, transcript: Transcript, *, may_be_told: bool) -> None:
+    async def check(
+        self, client: Client, transcript: Transcript, *, may_be_told: bool, within: float = DEADLINE
+    ) -> None:
         """Read to the last that was published, and hold everything against what was published."""
         _, last = self.published[-1]
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(within):
                 while not transcript.has_reached(last):
-                    transcript.read(await client.receive(DEADLINE))
+                    transcript.read(await client.receive(within))
         except TimeoutError:
-            raise AssertionError(f"{last} was not reached: {transcript}") from None
+            raise AssertionError(f"{last} was not reached within {within:g} s: {transcript}") from None
         transcript.check(self.published, may_be_told=may_be_told)
 
 
@@ -166,8 +172,9 @@ class RecoverySuite(ABC):
     """Tests for one implementation and the faults it may meet.
 
     Each method whose name begins with ``fault_`` lets something happen after which no client may miss anything, nor be told
-    that it does. Each that begins with ``loss_`` makes the streams themselves lose something, which clients are to be told.
-    A fault that lasts, such as a server that is paused, is over when its method returns.
+    that it does; after ``silent_`` likewise, but nobody can notice it before the next look at the streams. Each that begins
+    with ``loss_`` makes the streams themselves lose something, which clients are to be told. A fault that lasts, such as a
+    server that is paused, is over when its method returns.
     """
 
     scene: Scene
@@ -226,6 +233,27 @@ class RecoverySuite(ABC):
                     await scene.check(between, Transcript(since), may_be_told=may_be_told)
                 await scene.check(live, transcript, may_be_told=may_be_told)
 
+    async def test_one_who_is_alone_misses_nothing_around_a_fault(self, fault: str) -> None:
+        """Nobody else is live, and nothing that is published later shows that something is missing."""
+        may_be_told = fault.startswith("loss_")
+        async with self.playing() as scene:
+            since = scene.published[1][1]
+            struck = asyncio.Event()
+
+            async def strike() -> None:
+                await scene.say("before")
+                await self.strike(fault)
+                await scene.say("after")
+                struck.set()
+
+            scene.broker.after_next_read = strike
+            async with scene.client(since) as between:
+                async with asyncio.timeout(DEADLINE):
+                    await struck.wait()
+                await scene.get_well()
+                within = UNNOTICED if fault.startswith(("silent_", "loss_")) else REPAIRED
+                await scene.check(between, Transcript(since), may_be_told=may_be_told, within=within)
+
     async def test_a_quiet_time_ends_nothing(self) -> None:
         """Nothing is published for a while; then something is, and arrives, and nothing broke meanwhile."""
         async with self.playing() as scene, scene.client() as client:
@@ -240,4 +268,4 @@ class RecoverySuite(ABC):
 def faults(suite: type) -> list[str]:
     """Return the names of what may happen to an implementation."""
     names = [name for name, _ in inspect.getmembers(suite, inspect.isfunction)]
-    return [name for name in names if name.startswith(("fault_", "loss_"))]
+    return [name for name in names if name.startswith(("fault_", "loss_", "silent_"))]
