@@ -1,14 +1,11 @@
 """The broker on Redis under faults: what the suite for recovery does to it, on every arrangement."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from proxy import RedisProxy
-from redis_cluster import Cluster, cluster
 from redis_faults import COMMANDS, SUBSCRIPTIONS, kill_clients, pause
-from redis_sentinels import Sentinel, sentinel
 from redis_servers import RedisServer, redis_server
 
 from hubbub.brokers.redis import RedisBroker

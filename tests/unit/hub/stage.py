@@ -403,7 +403,7 @@ class Stage:
     async def mended(self) -> None:
         """Wait until no feed is being read for what it missed."""
         async with asyncio.timeout(DEADLINE):
-            while self.node.feeds._mender._tasks:
+            while self.node.feeds._mender._tasks:  # noqa: ASYNC110 (turns are what passes here)
                 await asyncio.sleep(0)
         self.node.turn.end()
 

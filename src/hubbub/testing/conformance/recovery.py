@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from fastapi import FastAPI
 
@@ -142,7 +142,7 @@ class Scene:
     async def get_well(self) -> None:
         """Return when the broker has no problem."""
         async with asyncio.timeout(DEADLINE):
-            while self.broker.problem is not None:
+            while self.broker.problem is not None:  # noqa: ASYNC110 (the contract has no event for it)
                 await asyncio.sleep(AGAIN)
 
     @asynccontextmanager
