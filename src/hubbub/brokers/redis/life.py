@@ -7,10 +7,13 @@ life in which all have done so.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
 from collections.abc import Callable
+
+from redis.exceptions import AskError, MovedError
 
 from hubbub.brokers.redis.errors import NotSent, Refused
 from hubbub.brokers.redis.keys import Keys
@@ -91,13 +94,19 @@ class Life:
                         "Redis began a new life; %s",
                         f"without {len(others)} nodes" if others else "all nodes compared",
                     )
-                await lane.tell("SET", self.marker, life)
+                with contextlib.suppress(AskError):
+                    await lane.tell("SET", self.marker, life)
                 break
             await asyncio.sleep(LOOK)
         self._experienced = True
 
     async def _marked(self, lane: Lane) -> str | None:
-        marked: bytes | None = await lane.tell("GET", self.marker)
+        try:
+            marked: bytes | None = await lane.tell("GET", self.marker)
+        except MovedError:
+            raise
+        except AskError:  # its slot is on the way to another server, so that this one will get another marker
+            return None
         return None if marked is None else marked.decode()
 
     async def _is_new(self, lane: Lane) -> bool:

@@ -125,16 +125,18 @@ class Scene:
         self.published: list[tuple[str, Position]] = []
         """What the broker said it has, and where."""
 
-    async def say(self, text: str) -> Position:
-        """Publish until the broker says that it has it."""
+    async def say(self, text: str, *, is_repeated: bool = True) -> Position:
+        """Publish until the broker says that it has it; where `is_repeated` is false, once."""
         async with asyncio.timeout(DEADLINE):
             while True:
                 try:
                     position = await self.hub.publish(
-                        CHANNEL, "message", {"content": text}, idempotency_key=text
+                        CHANNEL, "message", {"content": text}, idempotency_key=text if is_repeated else None
                     )
                     break
                 except PublishError:
+                    if not is_repeated:
+                        raise
                     await asyncio.sleep(AGAIN)
         self.published.append((text, position))
         return position
