@@ -162,7 +162,7 @@ class Dialer:
                 await connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError, TimeoutError) as error:
             await hang_up(connection)
-            raise explain(server, error) from error
+            raise explain(server, error, tls=self.address.tls) from error
         except BaseException:
             await hang_up(connection)
             raise
@@ -175,9 +175,9 @@ def all_of(what: str, problems: list[NotSent]) -> NotSent:
     return kind(f"{what}: {'; '.join(map(str, problems))}")
 
 
-def explain(server: Server, error: Exception) -> NotSent:
+def explain(server: Server, error: Exception, *, tls: bool = False) -> NotSent:
     """Say why a server cannot be used, and what to do where somebody has to do something."""
-    said = str(error) or "it does not answer"
+    said = str(error) or ("it does not answer; does it speak TLS?" if tls else "it does not answer")
     cause = error.__cause__ or error.__context__
     if isinstance(error, AuthenticationError | AuthorizationError):
         return Refused(f"Redis at {server} refuses the login: {said}. Check user and password in the address")

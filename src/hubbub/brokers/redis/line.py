@@ -101,8 +101,7 @@ class Line:
             try:
                 connection = await self._dial()
             except NotSent as error:
-                self.problem = str(error)
-                self._settle(is_refused=isinstance(error, Refused))
+                self._settle(error)
             except Exception as error:
                 logger.exception("No connection for Redis's %s", self._name)
                 self.problem = repr(error)
@@ -146,22 +145,22 @@ class Line:
     async def _open(self) -> None:
         try:
             await self._greet()
-        except NoPermissionError as error:
-            self._settle(is_refused=True)
-            self.fail(f"{error}. {RIGHTS}")
         except (NotSent, Unanswered, RedisError, TimeoutError) as error:
-            self._settle(is_refused=isinstance(error, Refused))
-            self.fail(str(error) or "no answer in time")
+            refusal = Refused(f"{error}. {RIGHTS}") if isinstance(error, NoPermissionError) else error
+            self._settle(refusal)
+            self.fail(self.problem)
         except Exception:
             logger.exception("Redis's %s could not begin", self._name)
             self.fail("it could not begin")
         else:
             self.opened.set()
-            self._settle(is_refused=False)
+            self._is_refused = False
+            self._settled.set()
 
-    def _settle(self, *, is_refused: bool) -> None:
-        self._is_refused = is_refused
-        if is_refused or self.opened.is_set():
+    def _settle(self, error: Exception) -> None:
+        self.problem = str(error) or "no answer in time"
+        self._is_refused = isinstance(error, Refused)
+        if self._is_refused:
             self._settled.set()
 
     async def _write(self, connection: Connection) -> None:

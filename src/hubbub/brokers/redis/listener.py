@@ -8,9 +8,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
-from redis.exceptions import AskError, ClusterDownError, ResponseError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    NoPermissionError,
+    ResponseError,
+    TryAgainError,
+)
 
-from hubbub.brokers.redis.errors import Moved, NotSent
+from hubbub.brokers.redis.dialing import RIGHTS
+from hubbub.brokers.redis.errors import Moved, NotSent, Refused
 from hubbub.brokers.redis.line import Dial, Line
 
 CONFIRMATION = 5.0
@@ -161,9 +168,7 @@ class Listener:
         if confirmed is not None and self._confirming.get(channel) is confirmed:
             del self._confirming[channel]
             if not confirmed.done():
-                confirmed.set_exception(
-                    Moved(str(error)) if isinstance(error, ELSEWHERE) else NotSent(f"Redis refused: {error}")
-                )
+                confirmed.set_exception(refusal(error))
                 confirmed.exception()  # looked at, should nobody wait any more
 
     def _leave(self, channel: bytes) -> None:
@@ -178,3 +183,12 @@ class Listener:
     def _lost(self, reason: str) -> None:
         self._commands.clear()
         self._interrupted()
+
+
+def refusal(error: ResponseError) -> NotSent:
+    """Say what a refused subscription means."""
+    if isinstance(error, ELSEWHERE):
+        return Moved(str(error))
+    if isinstance(error, NoPermissionError):
+        return Refused(f"Redis refused a subscription: {error}. {RIGHTS}")
+    return NotSent(f"Redis refused a subscription: {error}")
