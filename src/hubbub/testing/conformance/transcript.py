@@ -35,6 +35,11 @@ class Transcript:
         if step is not None:
             step(message)
 
+    def come_back(self) -> Position | None:
+        """Begin another connection of the same client; return the position that it names."""
+        self._since = self.here
+        return self.here
+
     def has_reached(self, position: Position) -> bool:
         """Whether the client got there."""
         here = self.here
@@ -68,7 +73,8 @@ class Transcript:
         if message.get("recovered"):
             assert self._since is not None
             assert self._since.epoch == epoch, "recovered, and of another epoch"
-            self._stand(epoch, self._since.offset)
+            if self._sure_from is None:
+                self._stand(epoch, self._since.offset)
             for each in message["messages"]:
                 self._message(each)
             assert self.here is not None
