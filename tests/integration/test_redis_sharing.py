@@ -1,4 +1,7 @@
-"""How servers are entered, shared and left, and what strangers on the same Redis can do."""
+"""How servers are entered, shared and left, and what strangers on the same Redis can do.
+
+Beside `hubbub.brokers.redis.servers` these are the tests of `hubbub.brokers.redis.shard` and `hubbub.brokers.redis.broker`.
+"""
 
 import asyncio
 
@@ -8,9 +11,10 @@ from redis_faults import kill_clients, well
 from redis_servers import redis_server
 from redis_stage import hearing, say, until
 
-from hubbub.brokers.redis import Address, RedisBroker, Servers
+from hubbub.brokers.redis import Address, RedisBroker
 from hubbub.brokers.redis.errors import NotSent
 from hubbub.brokers.redis.keys import Keys
+from hubbub.brokers.redis.servers import Servers
 from hubbub.exceptions import ConfigurationError
 from hubbub.testing.conformance.broker import Arrivals
 from hubbub.testing.conformance.recovery import Scene
