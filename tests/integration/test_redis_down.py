@@ -43,6 +43,22 @@ async def test_while_redis_is_down_sessions_stay_and_are_told(redis):
             await scene.check(client, transcript, may_be_told=False)
 
 
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+async def test_leaving_while_redis_is_away_takes_no_time(redis, fault):
+    scene = Scene(RedisBroker(redis.url))
+    before = asyncio.all_tasks()
+    async with scene.hub.lifespan(scene.app), scene.client() as client:
+        await client.expect("subscribed")
+        if fault == "kill":
+            await redis.kill()
+        else:
+            redis.pause()
+        await until(lambda: scene.broker.problem is not None)
+        began = time.monotonic()
+    assert time.monotonic() - began < 2.5
+    assert asyncio.all_tasks() == before
+
+
 async def test_an_answer_that_is_lost_is_uncertain_and_the_same_key_tells(redis):
     async with RedisProxy(*redis.address) as proxy, hearing(proxy.url) as (broker, _):
         first = await say(broker, "room:a", key="1")

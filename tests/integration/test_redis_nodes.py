@@ -6,7 +6,7 @@ import time
 import pytest
 from proxy import RedisProxy
 from redis_faults import well
-from redis_sentinels import sentinel
+from redis_sentinels import NAME, sentinel
 from redis_stage import hearing, say, until
 
 from hubbub.brokers.redis import RedisBroker
@@ -148,3 +148,19 @@ async def test_a_primary_that_comes_back_from_a_pause_takes_nothing_with_it(tmp_
         held = {publication.position for publication in reading.publications}
         lost = [each for each in taken[-900:] if each.epoch == reading.top.epoch and each not in held]
         assert not lost, f"{len(lost)} were taken, are gone, and nobody is told: {lost[:3]}"
+
+
+async def test_a_primary_that_sentinels_have_replaced_is_left_though_it_still_takes_writes(tmp_path):
+    async with sentinel(tmp_path) as watched, hearing(watched.url, "room:0") as (broker, arrivals):
+        await say(broker, "room:0")
+        await watched.replica.catch_up(watched.primary)
+        for each in watched.sentinels:
+            await each.cli("SENTINEL", "REMOVE", NAME)
+        await watched.replica.cli("REPLICAOF", "NO", "ONE")
+        for each in watched.sentinels:
+            await each.cli("SENTINEL", "MONITOR", NAME, *watched.replica.address, 2)
+        await until(lambda: broker.problem is not None, within=4.0)
+        await well(broker)
+        assert (await say(broker, "room:0")).offset == 2
+        assert (await watched.replica.cli("HGET", broker.servers.keys.of("room:0").meta, "top")) == "2"
+        assert len(await arrivals.count(2)) == 2

@@ -6,16 +6,19 @@ Beside `hubbub.brokers.redis.servers` these are the tests of `hubbub.brokers.red
 import asyncio
 
 import pytest
+from fastapi import FastAPI
 from redis_cluster import cluster
 from redis_faults import kill_clients, well
 from redis_servers import redis_server
 from redis_stage import hearing, say, until
 
+from hubbub.brokers.memory_presence import MemoryPresence
 from hubbub.brokers.redis import Address, RedisBroker
 from hubbub.brokers.redis.errors import NotSent
 from hubbub.brokers.redis.keys import Keys
 from hubbub.brokers.redis.servers import Servers
-from hubbub.exceptions import ConfigurationError
+from hubbub.endpoints.facade import Hub
+from hubbub.exceptions import ConfigurationError, Unavailable
 from hubbub.testing.conformance.broker import Arrivals
 from hubbub.testing.conformance.recovery import Scene
 
@@ -36,6 +39,16 @@ async def test_odd_names_work_in_a_cluster(tmp_path):
             assert (await say(broker, name, key="k")).offset == 1
         arrived = await arrivals.count(len(ODD))
         assert sorted(each.channel for each in arrived) == sorted(ODD)
+
+        slot = broker.servers.keys.of("}{").slot
+        old = await run.owner(slot)
+        await run.move_slot(slot, next(node for node in run.nodes if node is not old))
+        await until(lambda: arrivals.mended)
+        await well(broker)
+        assert "}{" in arrivals.mended, "what was published between the two servers was not read"
+        assert set(arrivals.interruptions) == {"moved"}
+        assert (await say(broker, "}{")).offset == 2
+        assert (await arrivals.count(len(ODD) + 1))[-1].channel == "}{"
 
 
 async def test_servers_are_entered_by_two_and_left_by_the_last(redis):
@@ -156,3 +169,23 @@ async def test_channels_come_and_go_while_connections_break(redis):
         assert [each.channel for each in await arrivals.count(len(wanted) + 1)] == [*wanted, wanted[-1]]
         heard = (await redis.cli("PUBSUB", "SHARDCHANNELS", "hubbub:*")).split()
         assert len(heard) == len(wanted) + 1
+
+
+@pytest.mark.parametrize("part", ["presence", "listening"])
+async def test_a_hub_whose_start_fails_half_way_leaves_nothing(redis, part):
+    class Absent(MemoryPresence):
+        async def __aenter__(self):
+            raise Unavailable("there is no presence")
+
+    class Silent(RedisBroker):
+        async def subscribe(self, channel: str) -> None:
+            raise Unavailable("there is nothing to hear")
+
+    broker = Silent(redis.url) if part == "listening" else RedisBroker(redis.url)
+    hub = Hub(broker=broker, presence=Absent() if part == "presence" else None)
+    before = asyncio.all_tasks()
+    with pytest.raises(Unavailable):
+        async with hub.lifespan(FastAPI()):
+            pass
+    assert asyncio.all_tasks() == before
+    assert broker.problem is not None

@@ -138,6 +138,14 @@ class Node:
     async def __aenter__(self) -> Self:
         for namespace in self.namespaces:
             namespace.check_hooks()
+        try:
+            await self._start()
+        except BaseException:
+            await self._exit.aclose()  # nobody leaves what was not entered
+            raise
+        return self
+
+    async def _start(self) -> None:
         await self._exit.enter_async_context(self.broker)
         await self._exit.enter_async_context(self._presence)
         await self._exit.enter_async_context(self.background)
@@ -147,7 +155,6 @@ class Node:
             self._every(LOOK, "look", self.feeds.look)
         turner = asyncio.create_task(self._turn_wheel(), name="hubbub wheel")
         self._exit.push_async_callback(self._stop, turner)
-        return self
 
     async def __aexit__(
         self,

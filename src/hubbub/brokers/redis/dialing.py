@@ -28,6 +28,9 @@ CONNECT = 3.0
 SLOTS = 16384
 """Of a Redis Cluster; one server alone has them all."""
 
+HOMES = 256
+"""Every how many slots one is a server's home."""
+
 KEEPALIVE = {
     getattr(socket, name): value
     for name, value in (
@@ -54,6 +57,18 @@ class Primary:
 
     server: Server
     slots: tuple[tuple[int, int], ...] = ((0, SLOTS - 1),)
+
+    @property
+    def home(self) -> int:
+        """The slot of the keys that stand for this server, on which all nodes agree.
+
+        It is one of few, so that it seldom changes while slots move one by one.
+        """
+        for first, last in self.slots:
+            home = -(-first // HOMES) * HOMES
+            if home <= last:
+                return home
+        return self.slots[0][0]
 
 
 class Dialer:

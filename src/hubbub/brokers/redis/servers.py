@@ -292,10 +292,10 @@ class Servers:
 
     def _lay_out(self, primaries: list[Primary]) -> None:
         """Have a shard for each primary; what was heard on one that is no more is heard on another."""
-        known = {(shard.primary.server, shard.primary.slots[0][0]): shard for shard in self._shards}
+        known = {(shard.primary.server, shard.primary.home): shard for shard in self._shards}
         shards = []
         for primary in primaries:
-            shard = known.pop((primary.server, primary.slots[0][0]), None)
+            shard = known.pop((primary.server, primary.home), None)
             if shard is None:
                 shard = self._shard(primary)
                 shard.start()

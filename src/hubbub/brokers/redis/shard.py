@@ -71,7 +71,7 @@ class Shard:
         self._find = find
         self._dialer = dialer
         self._recipient = recipient
-        tag = tag_in(primary.slots[0][0])
+        tag = tag_in(primary.home)
         self._moved_elsewhere = moved
         self._canary = keys.of_server(tag, "canary").encode()
         self._life = Life(

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from scripted import OK, scripted
 
 from hubbub.brokers.redis.address import Server
-from hubbub.brokers.redis.dialing import all_of, ask, closing, explain
+from hubbub.brokers.redis.dialing import Primary, all_of, ask, closing, explain
 from hubbub.brokers.redis.errors import NotSent, Refused
 
 HERE = Server("h", 1)
@@ -66,3 +66,18 @@ async def test_an_error_for_an_answer():
         assert await ask(connection, "PING") == b"OK"
         with pytest.raises(Refused, match="no"):
             await ask(connection, "ASK")
+
+
+@pytest.mark.parametrize(
+    ("slots", "home"),
+    [
+        (((0, 16383),), 0),
+        (((5461, 10922),), 5632),
+        (((5462, 10922),), 5632),
+        (((7, 7), (5461, 10922)), 5632),
+        (((256, 256), (5461, 10922)), 256),
+        (((1, 3), (300, 310)), 1),
+    ],
+)
+def test_a_servers_home_seldom_moves(slots, home):
+    assert Primary(HERE, slots).home == home
