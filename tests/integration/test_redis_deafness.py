@@ -16,7 +16,7 @@ from hubbub.testing.conformance.recovery import CHANNEL, Scene
 from hubbub.testing.conformance.transcript import Transcript
 
 FOUND = 5.0
-BLACKOUT = float(os.environ.get("HUBBUB_BLACKOUT_SECONDS", "6"))
+BLACKOUT = float(os.environ.get("HUBBUB_BLACKOUT_SECONDS", "4"))
 """The contract says 60."""
 
 
@@ -114,21 +114,16 @@ async def test_a_lost_message_is_found_within_ten_seconds(redis):
                 assert scene.hub.statistics.interruptions == {}
 
 
-@pytest.mark.parametrize("when", ["greeting", "coming back"])
-async def test_commands_that_fall_silent_at_a_bad_moment_are_found(redis, when):
-    """A connection that dies half-open while it is greeted, or while the listener waits for what it reads."""
+async def test_commands_that_fall_silent_while_the_listener_comes_back_are_found(redis):
+    """What the listener waits for is read over the other connection, which dies half-open just then."""
     async with RedisProxy(*redis.address) as proxy:
         scene = Scene(RedisBroker(proxy.url))
         async with scene.hub.lifespan(scene.app):
             since = await scene.say("first")
             async with scene.client(since) as client:
                 await client.expect("subscribed")
-                if when == "greeting":
-                    wanted = proxy.drop_next(lambda reply: b"redis_version" in reply)
-                    proxy.cut()
-                else:
-                    wanted = proxy.drop_next(lambda reply: reply.startswith(b"*7\r\n"))
-                    assert await kill_clients([redis], use=SUBSCRIPTIONS)
+                wanted = proxy.drop_next(lambda reply: reply.startswith(b"*7\r\n"))
+                assert await kill_clients([redis], use=SUBSCRIPTIONS)
                 await wanted
                 proxy.half_open()
                 await until(lambda: scene.broker.problem is None, within=12.0)

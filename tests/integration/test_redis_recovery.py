@@ -18,7 +18,7 @@ from hubbub.testing.conformance import RecoverySuite
 from hubbub.testing.conformance.recovery import CHANNEL
 
 PAUSE = 3.0
-BLACKOUT = 4.0
+BLACKOUT = 3.0
 MODULE = {"scope": "module", "loop_scope": "module"}
 
 

@@ -20,7 +20,7 @@ from hubbub.testing import Closed
 from hubbub.testing.conformance.recovery import CHANNEL, Scene
 from hubbub.testing.conformance.transcript import Transcript
 
-SECONDS = float(os.environ.get("HUBBUB_STRESS_SECONDS", "15"))
+SECONDS = float(os.environ.get("HUBBUB_STRESS_SECONDS", "12"))
 CLIENTS = 12
 
 

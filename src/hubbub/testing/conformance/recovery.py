@@ -32,7 +32,7 @@ REPAIRED = 3.0
 """Seconds in which everybody has everything, from when a broker has no problem any more."""
 UNNOTICED = 12.0
 """Seconds in which is found what nobody was told of."""
-QUIET = 6.0
+QUIET = 5.5
 """Seconds of silence: more than the 5 s after which redis-py gives a connection up by default."""
 NONE = "none"
 
