@@ -280,7 +280,12 @@ class Feed(Audience):
         subscription.behind = 0
         self._give_held(subscription)
         if not self.live:  # nobody lives by where the feed was, and who waits goes by their own position
-            self._move_to(subscription.position)
+            self._move_to(self._earliest(subscription.position))
+            if self.position.offset < subscription.position.offset:
+                self._notice(self)  # who stands further back may have waited for what is lost
+                for other in tuple((self._waiting or {}).values()):
+                    if other.has_read:
+                        self._admit(other)
         self._admit(subscription)
 
     def remove(self, subscription: Subscription) -> None:
@@ -353,6 +358,18 @@ class Feed(Audience):
         if not (here.offset or there.offset):  # where nothing is kept there is nothing to agree on
             return True
         return (here.epoch, here.offset) == (there.epoch, there.offset)
+
+    def _earliest(self, position: Position) -> Position:
+        """Return where the furthest back of those stands who have read the same stream, and wait for the feed."""
+        return min(
+            (
+                each.position
+                for each in (self._waiting or {}).values()
+                if each.has_read and each.position.epoch == position.epoch
+            ),
+            key=lambda each: each.offset,
+            default=position,
+        )
 
     def _move_to(self, position: Position) -> None:
         self.position = position

@@ -182,3 +182,23 @@ async def test_those_who_wait_are_told_of_a_gap_and_of_a_new_epoch():
         gap = one(bob.news(), "gap")
         assert (gap["from"], gap["to"]) == (2, 7)
         assert feed.position == Position(epoch, 8, publication.id)
+
+
+async def test_who_waits_for_a_feed_is_not_left_behind_by_who_comes_later():
+    async with Stage(quiet()) as stage:
+        ada, bob, eve = [await stage.enter(name) for name in ("ada", "bob", "eve")]
+        await ada.join("a")
+        await stage.say(ROOM, "first")
+        stage.broker.hold_deliveries()
+        await stage.say(ROOM, "second")
+        assert (await bob.join("a"))["offset"] == 2  # ... and the feed is not there yet
+        await ada.leave()
+        await stage.say(ROOM, "third")
+        assert (await eve.join("a"))["offset"] == 3
+        stage.broker.lose(2)
+        stage.broker.deliver()
+        await stage.say(ROOM, "fourth")
+        await stage.mended()
+        news = bob.news()
+        assert [message["content"] for message in news] == ["third", "fourth"]
+        assert eve.contents() == ["fourth"]

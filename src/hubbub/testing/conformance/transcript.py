@@ -54,7 +54,10 @@ class Transcript:
         assert self.here is not None, "it never subscribed"
         start = self._sure_from
         assert start is not None
+        places: dict[tuple[str, int], Any] = {}
         for content, position in published:
+            other = places.setdefault((position.epoch, position.offset), content)
+            assert other == content, f"{position} was given to both {other!r} and {content!r}"
             if position.epoch != start.epoch:
                 assert self.told, f"{content!r} is of another epoch, and nobody was told"
             elif position.offset > start.offset:
