@@ -86,7 +86,7 @@ class CatchUp:
             return
         overflown, overflow = subscription.overflown, feed.namespace.overflow
         held = feed.hold(subscription)
-        reading = await self._readings.read(feed, since)
+        reading = await self._readings.read(subscription, since)
         if subscription.held is not held:
             return
         if overflow is Overflow.CLOSE and (overflown or not reading.whole):

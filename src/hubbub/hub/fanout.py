@@ -129,6 +129,7 @@ class Feed(Audience):
         "_waiting",
         "holders",
         "listening",
+        "mended",
         "namespace",
         "position",
         "recent",
@@ -142,6 +143,8 @@ class Feed(Audience):
         """How many subscriptions need this feed, those included that are only being set up."""
         self.listening = False
         """Whether the broker delivers this channel."""
+        self.mended = 0
+        """How often it began to be mended: a stream that was read across that was read too early."""
         self.position = NOWHERE
         """The place of the last stored publication that every live session was given."""
         self._waiting: dict[Session, Subscription] | None = None
@@ -191,6 +194,13 @@ class Feed(Audience):
         if self._waiting:
             self._deliver_to_waiting(publication)
 
+    def follows(self, subscription: Subscription, top: Position) -> bool:
+        """Whether what is held for a subscription goes on where a stream that was read ended."""
+        for publication in subscription.held or ():
+            if publication.offset > top.offset and publication.epoch == top.epoch:
+                return publication.offset == top.offset + 1
+        return True
+
     def suspend(self) -> Position:
         """Hold what arrives from now on until `go_on`; return where the stream has to be read from."""
         self.flush()
@@ -216,6 +226,11 @@ class Feed(Audience):
         reply = Reset(channel=self.name, position=Position(epoch, began))
         self._leave_behind(reply)
         self._move_to(reply.position)
+        for subscription in tuple((self._waiting or {}).values()):
+            if subscription.has_read and subscription.position.epoch != epoch:
+                subscription.session.send(reply)
+                subscription.position = reply.position
+                self._admit(subscription)
 
     def skip_to(self, offset: int) -> int:
         """Tell every session of a gap up to an offset; return how many publications are in it."""
@@ -279,7 +294,12 @@ class Feed(Audience):
             self._notice(self)  # this feed has not been told that the stream began anew
         self._give_held(subscription)
         if not self.live:  # nobody lives by where the feed was, and who waits goes by their own position
-            self._move_to(subscription.position)
+            self._move_to(self._earliest(subscription.position))
+            if self.position.offset < subscription.position.offset:
+                self._notice(self)  # who stands further back may have waited for what is lost
+                for other in tuple((self._waiting or {}).values()):
+                    if other.has_read:
+                        self._admit(other)
         self._admit(subscription)
 
     def remove(self, subscription: Subscription) -> None:
@@ -332,7 +352,9 @@ class Feed(Audience):
                 self.fall_behind(subscription, sum(len(each.data) for each in held))
                 return
             if is_stored and here.epoch not in {"", publication.epoch}:
-                session.send(reset(self.name, publication.epoch))
+                session.send(reset(self.name, publication.epoch, publication.offset - 1))
+            elif is_stored and here.epoch and publication.offset > here.offset + 1:
+                session.send(Gap(channel=self.name, first=here.offset + 1, last=publication.offset - 1))
             subscription.write(publication)
             del held[0]
 
@@ -352,6 +374,18 @@ class Feed(Audience):
             return True
         return (here.epoch, here.offset) == (there.epoch, there.offset)
 
+    def _earliest(self, position: Position) -> Position:
+        """Return where the furthest back of those stands who have read the same stream, and wait for the feed."""
+        return min(
+            (
+                each.position
+                for each in (self._waiting or {}).values()
+                if each.has_read and each.position.epoch == position.epoch
+            ),
+            key=lambda each: each.offset,
+            default=position,
+        )
+
     def _move_to(self, position: Position) -> None:
         if self.recent is not None and not self.recent.reaches(position):
             self.recent = None
@@ -369,6 +403,6 @@ class Feed(Audience):
                 subscription.behind = 1
 
 
-def reset(channel: str, epoch: Epoch) -> Reset:
-    """Say that a stream began anew."""
-    return Reset(channel=channel, position=Position(epoch, 0))
+def reset(channel: str, epoch: Epoch, began: int = 0) -> Reset:
+    """Say that a stream began anew at an offset."""
+    return Reset(channel=channel, position=Position(epoch, began))

@@ -136,7 +136,7 @@ class Subscriptions:
                 # Told at once, so that whatever ends it from here on, the members hear of both or of neither.
                 await self._attendance.announce_arrival(change)
             roster = await self._attendance.roster_for(channel, change) if namespace.presence else None
-            reading = await self._readings.read(feed, since)
+            reading = await self._readings.read(subscription, since)
             if session.closed:
                 raise SessionClosed
             if subscription.held is not held:

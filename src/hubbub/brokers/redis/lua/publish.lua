@@ -1,8 +1,9 @@
 -- Gives a publication its place, keeps it, and hands it to every subscriber, in one step.
--- KEYS: meta, stream, channel[, idempotency]
--- ARGV: payload, id, size, ttl (ms), an epoch should one be needed, seconds for the idempotency key
+-- KEYS: meta, stream[, idempotency]
+-- ARGV: payload, id, size, ttl (ms), an epoch should one be needed, seconds for the idempotency key, channel
+-- The channel is no key: one that is missing would have a cluster that moves the slot put off everything.
 -- Returns epoch, offset, id, and whether it is new.
-local meta, stream, channel, once = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local meta, stream, once, channel = KEYS[1], KEYS[2], KEYS[3], ARGV[7]
 local payload, id, size, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 if once then
   local seen = redis.call('GET', once)
