@@ -19,7 +19,7 @@ from hubbub.brokers.redis.errors import NotSent, Refused
 from hubbub.brokers.redis.keys import Keys
 from hubbub.brokers.redis.lane import Lane
 from hubbub.brokers.redis.others import Peers
-from hubbub.brokers.redis.scripts import Script
+from hubbub.brokers.redis.scripts import Script, every_script
 from hubbub.brokers.redis.seen import Seen
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ class Life:
             redis.exceptions.ResponseError: the server refused something.
         """
         life = identify(await lane.tell("INFO", "server", "replication"), mode=self._mode)
+        await asyncio.gather(*(lane.tell("SCRIPT", "LOAD", script.source) for script in every_script()))
         if life != self.compared:
             await self._compare(lane)
             self.compared = life
@@ -116,7 +117,6 @@ class Life:
     async def _compare(self, lane: Lane) -> None:
         places = list(self._seen.among(self._belongs))
         lost = 0
-        await lane.tell("SCRIPT", "LOAD", COMPARE.source)
         for start in range(0, len(places), AT_ONCE):
             part = places[start : start + AT_ONCE]
             answers = []

@@ -32,13 +32,20 @@ if size > 0 then
   redis.call('PEXPIRE', stream, ttl)
   redis.call('PEXPIRE', meta, math.max(2 * ttl, 86400000))
   if offset % 64 == 0 then
-    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 129)
-    local over = 0
-    for index, entry in ipairs(oldest) do
-      if tonumber(entry[2][6]) + ttl > now then break end
-      over = index
-    end
-    if over > 1 then redis.call('XTRIM', stream, 'MINID', oldest[over][1]) end
+    -- Of what has aged away the newest stays, as above; a few at a time, for each is a whole publication.
+    local last
+    repeat
+      local old = redis.call('XRANGE', stream, last and '(' .. last or '-', '+', 'COUNT', 8)
+      local count = #old
+      for _, entry in ipairs(old) do
+        if tonumber(entry[2][6]) + ttl > now then
+          count = 0
+          break
+        end
+        last = entry[1]
+      end
+    until count < 8
+    if last then redis.call('XTRIM', stream, 'MINID', last) end
   end
 end
 if once then
