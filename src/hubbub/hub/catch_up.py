@@ -6,7 +6,6 @@ from collections.abc import Callable
 from hubbub.codes import CloseCode
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker, Reading
-from hubbub.hub.fanout import Subscription, reset
 from hubbub.hub.namespaces import Overflow
 from hubbub.hub.publications import Position, Publication
 from hubbub.hub.readings import Readings
@@ -14,6 +13,7 @@ from hubbub.hub.recovery import newest_for, newest_within
 from hubbub.hub.replies import Gap
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
+from hubbub.hub.subscription import Subscription, reset
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from itertools import islice
 
 from hubbub.exceptions import Unavailable
 from hubbub.hub.broker import Broker, Immediate, Reading
-from hubbub.hub.fanout import Feed, Subscription
+from hubbub.hub.fanout import Feed
 from hubbub.hub.publications import Position, Publication
+from hubbub.hub.subscription import Subscription
 
 KEPT = 5.0
 """Seconds that a reading is kept after it was used last."""

@@ -9,7 +9,6 @@ from hubbub.hub.attendance import Attendance
 from hubbub.hub.broker import Reading
 from hubbub.hub.channels import EVERYONE, Channel, user_channel
 from hubbub.hub.commands import Subscribe as SubscribeCommand
-from hubbub.hub.fanout import Subscription
 from hubbub.hub.feeds import Feeds
 from hubbub.hub.identity import Identity
 from hubbub.hub.namespaces import Namespace, Namespaces, Subscribe
@@ -20,6 +19,7 @@ from hubbub.hub.recovery import recovered, visible
 from hubbub.hub.replies import Reply, Subscribed, Unsubscribed
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
+from hubbub.hub.subscription import Subscription
 from hubbub.types import UserId
 
 logger = logging.getLogger(__name__)
