@@ -53,10 +53,11 @@ def free_port() -> int:
 def serving(
     command: Sequence[str],
     environment: Mapping[str, str],
-    core: int,
+    core: int | None = None,
     ready: str | None = None,
     prepare: Callable[[Path, int], None] | None = None,
     ready_within: float = 30.0,
+    port: int = 0,
 ) -> Iterator[Server]:
     """Run a server on one core; `{port}` and `{folder}` in the command are filled in.
 
@@ -65,15 +66,16 @@ def serving(
     Args:
         command: starts it.
         environment: added to this process's own.
-        core: the one it is held to.
+        core: the one it is held to, if any.
         ready: a path that answers 200 when it is ready; without one it is ready when it takes connections.
         prepare: writes what it needs into its folder.
         ready_within: seconds.
+        port: where it listens; 0 takes a free one.
 
     Raises:
         NotStartedError: it ended, or was not ready in time.
     """
-    port = free_port()
+    port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="hubbub-bench-") as folder:
         if prepare is not None:
             prepare(Path(folder), port)
@@ -89,11 +91,11 @@ def serving(
 
 
 def _start_on(
-    core: int, command: list[str], environment: Mapping[str, str], folder: str, output: int
+    core: int | None, command: list[str], environment: Mapping[str, str], folder: str, output: int
 ) -> subprocess.Popen[bytes]:
     # A child inherits where its parent may run, so nothing has to run between fork and exec.
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, before if core is None else {core})
     try:
         return subprocess.Popen(
             command,

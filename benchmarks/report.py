@@ -65,10 +65,10 @@ def verdict(target: Target, runs: Runs) -> str:
     return f"Target, {target.figure}: {word} {whose}: {'reached' if reached else 'not reached'}."
 
 
-def write(page: Path, text: str) -> None:
-    """Replace what stands between the markers of a Markdown page."""
-    before, found, rest = page.read_text().partition(BEGIN)
-    _, ended, after = rest.partition(END)
+def write(page: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
+    """Replace what stands between two markers of a Markdown page."""
+    before, found, rest = page.read_text().partition(begin)
+    _, ended, after = rest.partition(end)
     if not found or not ended:
-        raise ValueError(f"{page} does not hold the markers {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+        raise ValueError(f"{page} does not hold the markers {begin} and {end}")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")

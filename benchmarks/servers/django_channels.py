@@ -1,22 +1,27 @@
-"""Django Channels with its in-memory layer: a consumer for each connection, groups as rooms.
+"""Django Channels: a consumer for each connection, groups as rooms; with `REDIS_URL` its layer is channels_redis's.
 
 The layer's capacity is raised from its default of 100 messages a channel, over which it drops them without a word.
 
 Run it with `uvicorn --app-dir benchmarks/servers django_channels:app`.
 """
 
+import os
 from typing import Any
 
 import django
 from django.conf import settings
 
-settings.configure(
-    ALLOWED_HOSTS=["*"],
-    SECRET_KEY="for nothing",
-    CHANNEL_LAYERS={
-        "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}
-    },
+CAPACITY = 10_000
+redis_url = os.environ.get("REDIS_URL")
+layer = (
+    {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [redis_url], "capacity": CAPACITY},
+    }
+    if redis_url
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": CAPACITY}}
 )
+settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="for nothing", CHANNEL_LAYERS={"default": layer})
 django.setup()
 
 from channels.generic.websocket import AsyncJsonWebsocketConsumer  # noqa: E402 (needs the settings)

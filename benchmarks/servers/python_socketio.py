@@ -1,14 +1,19 @@
 """python-socketio with its own rooms, as an ASGI application under uvicorn, over WebSocket.
 
+With `REDIS_URL` its processes share rooms by its Redis manager.
+
 Run it with `uvicorn --app-dir benchmarks/servers python_socketio:app`.
 """
 
+import os
 from typing import Any
 
 import socketio
 from messages import message
 
-server = socketio.AsyncServer(async_mode="asgi", transports=["websocket"])
+redis_url = os.environ.get("REDIS_URL")
+manager = socketio.AsyncRedisManager(redis_url) if redis_url else None
+server = socketio.AsyncServer(async_mode="asgi", transports=["websocket"], client_manager=manager)
 app = socketio.ASGIApp(server)
 
 

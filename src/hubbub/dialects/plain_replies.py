@@ -4,14 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from hubbub.dialects.plain_pushes import encode, push, room_of
 from hubbub.hub import replies
 from hubbub.hub.commands import Ref
-from hubbub.hub.publications import Position
+from hubbub.hub.publications import Position, Publication, Shared
 from hubbub.hub.replies import Reply
 from hubbub.types import UserId
+
+PLAIN = "plain"
+"""The name under which this dialect keeps what it has written."""
 
 
 class Ack(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="ack"):
@@ -35,7 +38,7 @@ class Joined(msgspec.Struct, frozen=True, gc=False):
     offset: int
     id: str | UnsetType
     recovered: bool | UnsetType
-    messages: list[Any] | UnsetType
+    messages: list[Any] | Raw | UnsetType
     members: tuple[UserId, ...] | UnsetType
     active_users: int | UnsetType
 
@@ -110,10 +113,19 @@ def _subscribed(reply: replies.Subscribed) -> Joined:
         position.offset,
         UNSET if position.id is None else position.id,
         UNSET if reply.recovered is None else reply.recovered,
-        [push(each) for each in reply.publications],
+        _missed(reply.publications),
         UNSET if roster is None or roster.cursor else roster.users,
         UNSET if roster is None else roster.total,
     )
+
+
+def _missed(publications: tuple[Publication, ...]) -> list[Any] | Raw:
+    if not isinstance(publications, Shared):
+        return [push(each) for each in publications]
+    written = publications.written.get(PLAIN)
+    if written is None:
+        written = publications.written[PLAIN] = encode([push(each) for each in publications])
+    return Raw(written)
 
 
 def _unsubscribed(reply: replies.Unsubscribed) -> dict[str, Any]:

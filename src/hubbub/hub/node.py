@@ -34,7 +34,7 @@ from hubbub.hub.readings import Readings
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
 from hubbub.hub.subscriptions import Subscriptions
-from hubbub.hub.turn import Turn
+from hubbub.hub.turn import REST, REST_AFAR, Turn
 from hubbub.hub.wheel import Wheel
 from hubbub.types import SessionId
 
@@ -87,7 +87,8 @@ class Node:
         self.attendance = Attendance(
             presence, self.publisher, namespaces, clock, self.wheel, self.background, timing
         )
-        self.turn = Turn(call_soon, call_later, clock, self._overflow, self.statistics)
+        rest = REST if isinstance(broker, Immediate) else REST_AFAR
+        self.turn = Turn(call_soon, call_later, clock, self._overflow, self.statistics, rest)
         self.feeds = Feeds(broker, self.background, self.statistics, self.turn)
         self._readings = Readings(broker, clock.monotonic)
         self.subscriptions = Subscriptions(

@@ -1,7 +1,8 @@
 """What travels in a channel, and where a reader stands in it."""
 
+from collections.abc import Iterable
 from enum import IntEnum
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -108,3 +109,16 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     def is_for(self, user_id: UserId) -> bool:
         """Whether a session of this user gets it."""
         return user_id not in self.exclude
+
+
+class Shared(tuple[Publication, ...]):
+    """Publications that many sessions have missed alike; each dialect writes them once."""
+
+    written: dict[str, bytes]
+    """What a dialect made of them, by its name; it lives as long as the reading that is kept."""
+
+    def __new__(cls, publications: Iterable[Publication]) -> Self:
+        """Hold them; nothing is written yet."""
+        shared = super().__new__(cls, publications)
+        shared.written = {}
+        return shared

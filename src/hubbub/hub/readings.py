@@ -11,7 +11,7 @@ from itertools import islice
 from hubbub.exceptions import Unavailable
 from hubbub.hub.broker import Broker, Immediate, Reading
 from hubbub.hub.fanout import Feed
-from hubbub.hub.publications import Position, Publication
+from hubbub.hub.publications import Position, Publication, Shared
 from hubbub.hub.subscription import Subscription
 
 KEPT = 5.0
@@ -20,6 +20,9 @@ MOST_BYTES = 4 * 1024 * 1024
 """Of data in one channel's reading; a larger one is not kept."""
 ATTEMPTS = 10
 """Readings for one who waits, where each was crossed by a break."""
+ANSWERS = 8
+"""Answers of one reading that are kept as they were written: most who come back together stand at the same place, and one for each
+place would take the square of what was missed."""
 MOST_CHANNELS = 100
 """Channels whose readings are kept at once."""
 
@@ -27,7 +30,7 @@ MOST_CHANNELS = 100
 class Recent:
     """What was published to a channel lately: everything after a position, up to what its feed was told last."""
 
-    __slots__ = ("_first", "_first_id", "_kept", "_size", "asked", "top", "used_at")
+    __slots__ = ("_answers", "_first", "_first_id", "_kept", "_size", "asked", "top", "used_at")
 
     def __init__(self) -> None:
         self.asked: asyncio.Future[None] | None = asyncio.get_running_loop().create_future()
@@ -37,6 +40,8 @@ class Recent:
         self._first = 0
         self._first_id: str | None = None
         self._kept: list[Publication] = []
+        self._answers: dict[int, Shared] = {}
+        """What was answered since something was added last, by where it begins."""
         self._size = 0
 
     def begin(self, since: Position, reading: Reading) -> None:
@@ -49,6 +54,7 @@ class Recent:
 
     def append(self, publication: Publication) -> None:
         """Add what the feed was told."""
+        self._answers.clear()
         if self.asked is not None:
             self._kept.append(publication)
         elif self.top is not None and publication.epoch == self.top.epoch:
@@ -69,7 +75,12 @@ class Recent:
         known = self._kept[index - 1].id if index else self._first_id
         if position.id is not None and position.id != known:
             return None
-        return Reading(top, tuple(islice(self._kept, index, None)))
+        shared = self._answers.get(index)
+        if shared is None:
+            if len(self._answers) == ANSWERS:
+                self._answers.clear()
+            shared = self._answers[index] = Shared(islice(self._kept, index, None))
+        return Reading(top, shared)
 
     def reaches(self, position: Position) -> bool:
         """Whether this is where it ends, so that nothing is missing when the feed goes on from there."""

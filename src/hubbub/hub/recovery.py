@@ -1,6 +1,6 @@
 """What a client that returns with a position is given. Plain functions over values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from hubbub.hub.broker import Reading
 from hubbub.hub.publications import Position, Publication
@@ -12,9 +12,13 @@ def recovered(reading: Reading, since: Position | None) -> bool | None:
     return None if since is None else reading.whole
 
 
-def visible(publications: Iterable[Publication], user_id: UserId) -> tuple[Publication, ...]:
-    """Leave out what excludes this user; offsets rise and need not be contiguous for one reader."""
-    return tuple(publication for publication in publications if publication.is_for(user_id))
+def visible(publications: tuple[Publication, ...], user_id: UserId) -> tuple[Publication, ...]:
+    """Leave out what excludes this user; offsets rise and need not be contiguous for one reader.
+
+    Where nothing is left out, these are the same that others are given, and written once for all.
+    """
+    shown = tuple(publication for publication in publications if publication.is_for(user_id))
+    return publications if len(shown) == len(publications) else shown
 
 
 def newest_within(publications: Sequence[Publication], size_bound: int) -> int:

@@ -2,7 +2,8 @@
 
 Publications that arrive in one turn are joined for each channel, and what one session is sent is joined as well: under
 load this divides the system calls, and at rest it adds no delay. A crowd that took milliseconds to write to is let rest
-for a seventh of that: what comes meanwhile is joined too, where otherwise the next flush began for the first of them alone.
+for a seventh of that, or as long again where the broker is another process: what comes meanwhile is joined too, where
+otherwise the next flush began for the first of them alone.
 """
 
 import logging
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 REST = 0.15
 """Of the time that a crowd's flush took, before the next one."""
+REST_AFAR = 1.0
+"""The same where publications go by way of another process, from which they come back more scattered."""
 SHORTEST_REST, LONGEST_REST = 0.0005, 0.05
 """Seconds. Timers of an event loop count milliseconds: a shorter rest is none, and this one is a millisecond."""
 
@@ -50,6 +53,7 @@ class Turn:
         clock: what time it is.
         overflow: called for each session that was found to be too far behind.
         statistics: counts deliveries.
+        rest: how long a crowd rests, as a part of what its flush took.
     """
 
     __slots__ = (
@@ -59,6 +63,7 @@ class Turn:
         "_outlets",
         "_overflow",
         "_overflown",
+        "_rest",
         "_resting",
         "_schedule",
         "_scheduled",
@@ -72,7 +77,9 @@ class Turn:
         clock: Clock,
         overflow: "Callable[[Session], None]",
         statistics: Statistics,
+        rest: float = REST,
     ) -> None:
+        self._rest = rest
         self._schedule = schedule
         self._later = later
         self._clock = clock
@@ -138,7 +145,7 @@ class Turn:
     def _flush_crowd(self, crowd: Channel) -> None:
         began = self._clock.monotonic()
         self._flush(crowd)
-        rest = (self._clock.monotonic() - began) * REST
+        rest = (self._clock.monotonic() - began) * self._rest
         if rest >= SHORTEST_REST:
             self._resting[crowd] = False
             self._later(min(rest, LONGEST_REST), partial(self._rested, crowd))

@@ -8,7 +8,7 @@ from hubbub.codes import ErrorCode, UnsubscribeCode
 from hubbub.dialects.plain import PlainJSON
 from hubbub.hub import replies
 from hubbub.hub.presence import Roster
-from hubbub.hub.publications import Kind, Position, Publication
+from hubbub.hub.publications import Kind, Position, Publication, Shared
 from hubbub.types import Epoch, SessionId, UserId
 
 plain = PlainJSON()
@@ -156,3 +156,14 @@ def test_every_reply_is_tried_here():
 def test_refs_come_back_as_they_are(ref):
     for reply in (replies.Done(ref=ref), replies.Failed(code=ErrorCode.TIMEOUT, message="", ref=ref)):
         assert json.loads(plain.encode_reply(reply))["ref"] == ref
+
+
+def test_what_many_have_missed_is_written_once():
+    missed = Shared((SAID, SAID))
+    told = [
+        replies.Subscribed(channel="room:general", as_room=True, position=HERE, publications=each)
+        for each in ((SAID, SAID), missed, missed)
+    ]
+    assert len({plain.encode_reply(reply) for reply in told}) == 1
+    assert list(missed.written) == ["plain"]
+    assert json.loads(missed.written["plain"])[0]["content"] == "hi"

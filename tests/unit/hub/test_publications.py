@@ -2,7 +2,7 @@
 
 import pytest
 
-from hubbub.hub.publications import Draft, Kind, Position, Publication
+from hubbub.hub.publications import Draft, Kind, Position, Publication, Shared
 from hubbub.types import Epoch, UserId
 
 
@@ -28,3 +28,11 @@ def test_whom_it_is_for():
 def test_values_do_not_change():
     with pytest.raises(AttributeError):
         Position(Epoch("e"), 1).offset = 2  # type: ignore[misc]
+
+
+def test_what_is_shared_is_a_tuple_that_remembers_how_it_was_written():
+    publication = Publication.placed(Draft("room:a", "message", b"1", "id", 5.0), Epoch("e"), 1)
+    first, second = Shared([publication]), Shared([publication])
+    assert first == second == (publication,)
+    first.written["plain"] = b"[]"
+    assert not second.written

@@ -5,6 +5,10 @@ from typing import Any
 
 from stage import Guest, Stage, offsets, one, quiet, turns
 
+from hubbub.hub.publications import Position
+from hubbub.hub.readings import ANSWERS
+from hubbub.types import Epoch
+
 ROOM = "room:a"
 
 
@@ -59,6 +63,25 @@ async def test_who_comes_later_gets_what_was_published_since_the_reading():
         assert offsets(joined["messages"]) == [1, 2]
         await stage.say(ROOM, 3)
         assert offsets(bob.news()) == [3]
+
+
+async def test_what_many_have_missed_is_written_once_until_more_is_said():
+    async with Stage(quiet()) as stage:
+        ada = await stage.enter("ada")
+        start = since(await ada.join("a"))
+        await stage.say(ROOM, 1)
+        await stage.say(ROOM, "not for back1", exclude=["back1"])
+        await back(stage, 1, start)
+        recent = stage.feed(ROOM).recent
+        place = Position(Epoch(start["epoch"]), start["offset"])
+        answers = await back(stage, 3, start)
+        assert [offsets(joined["messages"]) for _, joined in answers] == [[1, 2], [1], [1, 2]]
+        first, second = recent.since(place), recent.since(place)
+        assert first.publications is second.publications
+        await stage.say(ROOM, 3)
+        answers = await back(stage, 3, start)
+        assert [offsets(joined["messages"]) for _, joined in answers] == [[1, 2, 3], [1, 3], [1, 2, 3]]
+        assert len(first.publications) == 2
 
 
 async def test_who_is_further_behind_has_it_read_again():
@@ -127,3 +150,14 @@ async def test_who_waits_for_a_reading_that_fails_reads_for_themselves():
         await first.leave()
         read.fail(RuntimeError("lost"))
         assert offsets(one(await joining, "joined")["messages"]) == [1]
+
+
+async def test_what_was_written_for_many_places_is_not_all_kept():
+    async with Stage(quiet()) as stage:
+        ada = await stage.enter("ada")
+        start = since(await ada.join("a"))
+        for number in range(ANSWERS * 3):
+            await stage.say(ROOM, number)
+        for offset in range(ANSWERS * 3):
+            await back(stage, 1, {**start, "offset": offset})
+        assert len(stage.feed(ROOM).recent._answers) <= ANSWERS

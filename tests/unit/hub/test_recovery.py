@@ -37,8 +37,8 @@ def test_recovered_is_said_only_to_who_asked():
 
 def test_what_excludes_a_user_is_left_out():
     mine, hidden = publications(1), publications(1, exclude="a")
-    assert visible([*mine, *hidden], UserId("a")) == tuple(mine)
-    assert visible([*mine, *hidden], UserId("b")) == (*mine, *hidden)
+    assert visible((*mine, *hidden), UserId("a")) == tuple(mine)
+    assert visible((*mine, *hidden), UserId("b")) == (*mine, *hidden)
 
 
 @pytest.mark.parametrize(

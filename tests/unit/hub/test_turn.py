@@ -10,7 +10,7 @@ from stage import Stage, quiet, turns, types
 
 from hubbub.hub.audience import CROWD
 from hubbub.hub.statistics import Statistics
-from hubbub.hub.turn import LONGEST_REST, REST, SHORTEST_REST, Turn
+from hubbub.hub.turn import LONGEST_REST, REST, REST_AFAR, SHORTEST_REST, Turn
 from hubbub.testing import FakeClock
 
 
@@ -31,12 +31,12 @@ class Part:
 class Scene:
     """A turn whose end is called by the test."""
 
-    def __init__(self) -> None:
+    def __init__(self, rest: float = REST) -> None:
         self.log: list[str] = []
         self.scheduled: list[Callable[[], None]] = []
         self.clock = FakeClock()
         self.timers: list[tuple[float, Callable[[], None]]] = []
-        self.turn = Turn(self.scheduled.append, self._later, self.clock, self._overflow, Statistics())
+        self.turn = Turn(self.scheduled.append, self._later, self.clock, self._overflow, Statistics(), rest)
 
     def _later(self, seconds: float, callback: Callable[[], None]) -> None:
         self.timers.append((seconds, callback))
@@ -238,6 +238,12 @@ class TestRest:
         assert (scene.end(), scene.scheduled, scene.timers) == ([], [], [])
         scene.turn.put_off(crowd)
         assert scene.end() == ["crowd"]
+
+    def test_it_rests_for_longer_where_the_broker_is_another_process(self):
+        scene = Scene(REST_AFAR)
+        scene.turn.put_off(scene.slow_crowd("crowd", 0.02))
+        scene.end()
+        assert scene.rest() == pytest.approx(0.02)
 
     def test_a_crowd_to_which_nothing_comes_is_left_alone(self):
         scene = Scene()
