@@ -159,5 +159,6 @@ async def test_what_was_written_for_many_places_is_not_all_kept():
         for number in range(ANSWERS * 3):
             await stage.say(ROOM, number)
         for offset in range(ANSWERS * 3):
-            await back(stage, 1, {**start, "offset": offset})
+            guest, _ = (await back(stage, 1, {**start, "offset": offset}))[0]
+            await guest.leave()
         assert len(stage.feed(ROOM).recent._answers) <= ANSWERS
