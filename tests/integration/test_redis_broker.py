@@ -1,5 +1,6 @@
 """The broker on Redis: the suite, on every arrangement that the documentation names."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,7 +11,8 @@ from redis_sentinels import Sentinel, sentinel
 from redis_servers import RedisServer, redis_server
 
 from hubbub.brokers.redis import RedisBroker
-from hubbub.hub.broker import Broker
+from hubbub.hub.broker import Broker, Retention
+from hubbub.hub.publications import Draft, Position
 from hubbub.testing import FakeClock
 from hubbub.testing.conformance import BrokerSuite
 
@@ -66,3 +68,31 @@ class TestCluster(OnRedis):
         for node in three.nodes:
             await node.cli("FLUSHALL")
         self.url, self.servers = three.url, tuple(three.nodes)
+
+
+async def test_what_has_aged_away_leaves_a_stream_that_goes_on(redis: RedisServer):
+    """Not only when somebody reads it: whoever keeps a day of history does not keep a year of it."""
+    brief = Retention(1000, 10.0)
+    async with RedisBroker(redis.url) as broker:
+        for number in range(150):
+            await broker.publish(draft(number), brief)
+        await age(11, redis)
+        for number in range(64):
+            new = await broker.publish(draft(number), brief)
+        assert int(await redis.cli("XLEN", "hubbub:{c:room:a}:s")) <= 65
+        reading = await broker.read("room:a", Position(new.epoch, 150))
+        assert (reading.whole, len(reading.publications)) == (True, 64)
+        assert not (await broker.read("room:a", Position(new.epoch, 149))).whole
+
+
+async def test_a_publication_is_one_command(redis: RedisServer):
+    async with RedisBroker(redis.url) as broker:
+        await broker.subscribe("room:a")
+        await redis.cli("CONFIG", "RESETSTAT")
+        await asyncio.gather(*(broker.publish(draft(number), Retention(100, 60.0)) for number in range(50)))
+        calls = await redis.facts("INFO", "commandstats")
+    assert calls["cmdstat_evalsha"].startswith("calls=50,")
+
+
+def draft(number: int) -> Draft:
+    return Draft("room:a", "message", b"%d" % number, f"id-{number}", 1.0)

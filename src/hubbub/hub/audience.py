@@ -9,7 +9,7 @@ from hubbub.hub.publications import Publication
 from hubbub.hub.turn import Turn
 
 if TYPE_CHECKING:
-    from hubbub.hub.fanout import Subscription
+    from hubbub.hub.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 

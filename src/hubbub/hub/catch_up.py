@@ -6,7 +6,6 @@ from collections.abc import Callable
 from hubbub.codes import CloseCode
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker, Reading
-from hubbub.hub.fanout import Subscription, reset
 from hubbub.hub.namespaces import Overflow
 from hubbub.hub.publications import Position, Publication
 from hubbub.hub.readings import Readings
@@ -14,6 +13,7 @@ from hubbub.hub.recovery import newest_for, newest_within
 from hubbub.hub.replies import Gap
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
+from hubbub.hub.subscription import Subscription, reset
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class CatchUp:
             return
         overflown, overflow = subscription.overflown, feed.namespace.overflow
         held = feed.hold(subscription)
-        reading = await self._readings.read(feed, since)
+        reading = await self._readings.read(subscription, since)
         if subscription.held is not held:
             return
         if overflow is Overflow.CLOSE and (overflown or not reading.whole):

@@ -13,7 +13,6 @@ from hubbub.hub.background import Background
 from hubbub.hub.broker import Reading
 from hubbub.hub.channels import EVERYONE, USER_NAMESPACE, user_channel
 from hubbub.hub.control.revocations import Revocations
-from hubbub.hub.fanout import Subscription
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import ConnectionsPolicy, Limits, Timing
 from hubbub.hub.namespaces import Namespaces
@@ -24,6 +23,7 @@ from hubbub.hub.recovery import visible
 from hubbub.hub.replies import PingSent, Reply, Unsubscribed, Welcome
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
+from hubbub.hub.subscription import Subscription
 from hubbub.hub.subscriptions import Subscriptions
 from hubbub.hub.wheel import Wheel
 from hubbub.types import UserId

@@ -1,20 +1,17 @@
 """Local delivery: one frame for every session of an encoding, and no waiting for anybody.
 
-A `Feed` is what one channel has on this node. A `Subscription` is one session on one feed, in one of three ways:
-
-* **live**: it is given each batch, which is what arrived in one turn of the event loop;
-* **lagging**: its session is slow; what it misses is only counted;
-* **waiting**: it is reading the stream; publications are held until what it read and what comes live join up.
+A `Feed` is what one channel has on this node. A `Subscription` is one session on one feed.
 """
 
 import logging
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hubbub.hub.audience import ABSENT, Audience
-from hubbub.hub.namespaces import Namespace, Overflow
+from hubbub.hub.audience import Audience
+from hubbub.hub.namespaces import Namespace
 from hubbub.hub.publications import Position, Publication
 from hubbub.hub.replies import Gap, Reply, Reset
+from hubbub.hub.subscription import NOWHERE, Subscription, reset
 from hubbub.hub.turn import Turn
 from hubbub.types import Epoch
 
@@ -24,91 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NOWHERE = Position(Epoch(""), 0)
 HELD = 10_000
 """Publications that a suspended feed holds; what comes beyond that it reads."""
-
-
-class Subscription:
-    """One session on one feed.
-
-    Args:
-        session: who receives.
-        feed: what it receives.
-    """
-
-    __slots__ = (
-        "behind",
-        "expiry",
-        "feed",
-        "has_read",
-        "held",
-        "lagging",
-        "past",
-        "place",
-        "position",
-        "session",
-        "token_bound",
-    )
-
-    def __init__(self, session: "Session", feed: "Feed") -> None:
-        self.session = session
-        self.feed = feed
-        self.position = NOWHERE
-        """Where the session stands, while it is not live; a live one stands where its feed does."""
-        self.held: list[Publication] | None = None
-        """What came while it waits; `None` when it does not."""
-        self.has_read = False
-        """Whether the stream was read in this wait, so that only the feed has to get there."""
-        self.past = NOWHERE.epoch
-        """An epoch that was over when the stream was read: what still comes of it is older than what was read."""
-        self.place = ABSENT
-        """Its index among the feed's live ones."""
-        self.lagging = False
-        """Whether what comes is only counted."""
-        self.behind = 0
-        """How many bytes it has missed while lagging."""
-        self.token_bound = False
-        """Whether a token of its own, not the session's identity, allows it."""
-        self.expiry: Any = None
-        """The timer of that token's end."""
-
-    def lag(self, frame: Any) -> None:
-        """Count a frame that this session does not get now; stands in for its outlet's `write`."""
-        if not self.behind:
-            self.position = self.feed.position
-        self.behind += len(frame)
-        if self.overflown and self.feed.namespace.overflow is Overflow.CLOSE:
-            self.feed.turn.overflown(self.session)
-
-    @property
-    def overflown(self) -> bool:
-        """Whether it missed more than the namespace allows."""
-        return self.behind > self.feed.namespace.overflow_bytes
-
-    def slow_down(self) -> None:
-        """Turn from live to lagging; a waiting one goes on waiting."""
-        if self.held is None:
-            self.lagging = True
-            self.feed.changed()
-
-    def speed_up(self) -> None:
-        """Turn from lagging to live; there must be nothing it is behind by."""
-        self.lagging = False
-        self.feed.changed()
-
-    def write(self, publication: Publication) -> None:
-        """Write one publication to this session alone, and move its position there."""
-        if publication.is_for(self.session.user_id):
-            try:
-                frame = self.session.encoding.publications((publication,))
-            except Exception:
-                logger.exception("A publication of %r could not be encoded", self.feed.name)
-                self.feed.turn.statistics.failures += 1
-            else:
-                self.session.outlet.write(frame)
-        if publication.offset:
-            self.position = publication.position
 
 
 class Feed(Audience):
@@ -129,6 +43,7 @@ class Feed(Audience):
         "_waiting",
         "holders",
         "listening",
+        "mended",
         "namespace",
         "position",
         "recent",
@@ -142,6 +57,8 @@ class Feed(Audience):
         """How many subscriptions need this feed, those included that are only being set up."""
         self.listening = False
         """Whether the broker delivers this channel."""
+        self.mended = 0
+        """How often it began to be mended: a stream that was read across that was read too early."""
         self.position = NOWHERE
         """The place of the last stored publication that every live session was given."""
         self._waiting: dict[Session, Subscription] | None = None
@@ -191,6 +108,13 @@ class Feed(Audience):
         if self._waiting:
             self._deliver_to_waiting(publication)
 
+    def follows(self, subscription: Subscription, top: Position) -> bool:
+        """Whether what is held for a subscription goes on where a stream that was read ended."""
+        for publication in subscription.held or ():
+            if publication.offset > top.offset and publication.epoch == top.epoch:
+                return publication.offset == top.offset + 1
+        return True
+
     def suspend(self) -> Position:
         """Hold what arrives from now on until `go_on`; return where the stream has to be read from."""
         self.flush()
@@ -216,6 +140,11 @@ class Feed(Audience):
         reply = Reset(channel=self.name, position=Position(epoch, began))
         self._leave_behind(reply)
         self._move_to(reply.position)
+        for subscription in tuple((self._waiting or {}).values()):
+            if subscription.has_read and subscription.position.epoch != epoch:
+                subscription.session.send(reply)
+                subscription.position = reply.position
+                self._admit(subscription)
 
     def skip_to(self, offset: int) -> int:
         """Tell every session of a gap up to an offset; return how many publications are in it."""
@@ -279,7 +208,12 @@ class Feed(Audience):
             self._notice(self)  # this feed has not been told that the stream began anew
         self._give_held(subscription)
         if not self.live:  # nobody lives by where the feed was, and who waits goes by their own position
-            self._move_to(subscription.position)
+            self._move_to(self._earliest(subscription.position))
+            if self.position.offset < subscription.position.offset:
+                self._notice(self)  # who stands further back may have waited for what is lost
+                for other in tuple((self._waiting or {}).values()):
+                    if other.has_read:
+                        self._admit(other)
         self._admit(subscription)
 
     def remove(self, subscription: Subscription) -> None:
@@ -332,7 +266,9 @@ class Feed(Audience):
                 self.fall_behind(subscription, sum(len(each.data) for each in held))
                 return
             if is_stored and here.epoch not in {"", publication.epoch}:
-                session.send(reset(self.name, publication.epoch))
+                session.send(reset(self.name, publication.epoch, publication.offset - 1))
+            elif is_stored and here.epoch and publication.offset > here.offset + 1:
+                session.send(Gap(channel=self.name, first=here.offset + 1, last=publication.offset - 1))
             subscription.write(publication)
             del held[0]
 
@@ -352,6 +288,18 @@ class Feed(Audience):
             return True
         return (here.epoch, here.offset) == (there.epoch, there.offset)
 
+    def _earliest(self, position: Position) -> Position:
+        """Return where the furthest back of those stands who have read the same stream, and wait for the feed."""
+        return min(
+            (
+                each.position
+                for each in (self._waiting or {}).values()
+                if each.has_read and each.position.epoch == position.epoch
+            ),
+            key=lambda each: each.offset,
+            default=position,
+        )
+
     def _move_to(self, position: Position) -> None:
         if self.recent is not None and not self.recent.reaches(position):
             self.recent = None
@@ -367,8 +315,3 @@ class Feed(Audience):
             elif not subscription.behind:
                 subscription.position = self.position
                 subscription.behind = 1
-
-
-def reset(channel: str, epoch: Epoch) -> Reset:
-    """Say that a stream began anew."""
-    return Reset(channel=channel, position=Position(epoch, 0))

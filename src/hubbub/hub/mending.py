@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 
 from hubbub.exceptions import Unavailable
 from hubbub.hub.background import Background
-from hubbub.hub.broker import Broker
+from hubbub.hub.broker import Broker, Reading
 from hubbub.hub.fanout import Feed
 from hubbub.hub.publications import Position
 from hubbub.hub.statistics import Statistics
@@ -78,7 +78,9 @@ class Mender:
             return  # when the broker is back, it has everything mended
         for feed, top in zip(feeds, tops, strict=True):
             here = feed.reached
-            if (top.epoch, top.offset) > (here.epoch, here.offset) or top.epoch != here.epoch:
+            # A feed that went on while the tops were read may well be above what was read.
+            is_below = top.offset < here.offset and here == self._places.get(feed)
+            if top.epoch != here.epoch or top.offset > here.offset or is_below:
                 self.notice(feed)
 
     async def _run(self, feed: Feed) -> None:
@@ -100,22 +102,45 @@ class Mender:
         if not feed.holders:  # nobody is there any more
             feed.go_on(())
             return
+        feed.mended += 1
         since = feed.suspend()
         if not since.epoch:  # nobody lives by where it stands
             feed.go_on(())
             return
         reading = await self._broker.read(feed.name, since)
-        if reading.top.epoch != since.epoch:
+        if not stands(feed, since):
+            self._wanted.add(feed)
+        elif reading.top.epoch != since.epoch:
             feed.begin_anew(reading.top.epoch, reading.began)
-            since = feed.reached
-            reading = await self._broker.read(feed.name, since)
-        if not reading.whole:
-            reading = await self._broker.history(feed.name, limit=feed.namespace.retention.size)
-            first = reading.publications[0].offset if reading.publications else reading.top.offset + 1
-            if reading.top.epoch == feed.reached.epoch:
-                lost = feed.skip_to(first - 1)
-                self._statistics.count(self._statistics.gaps, "broker", lost)
+            self._wanted.add(feed)
+        elif reading.whole:
+            self._go_on(feed, reading)
+        else:
+            await self._go_on_elsewhere(feed, since)
+
+    def _go_on(self, feed: Feed, reading: Reading) -> None:
         before = feed.reached.offset
         if not feed.go_on(reading.publications):
             self._wanted.add(feed)
         self._statistics.mended += max(0, reading.top.offset - before)
+
+    async def _go_on_elsewhere(self, feed: Feed, since: Position) -> None:
+        """Go on with what is kept, where that does not continue what was given out."""
+        reading = await self._broker.history(feed.name, limit=feed.namespace.retention.size)
+        if not stands(feed, since) or reading.top.epoch != since.epoch:
+            self._wanted.add(feed)
+            return
+        first = reading.publications[0].offset if reading.publications else reading.top.offset + 1
+        if reading.top.offset < since.offset:  # it lost something, and no broker found out
+            feed.begin_anew(since.epoch, reading.top.offset)
+        elif first <= since.offset + 1:  # it has something else where the feed stands
+            feed.begin_anew(since.epoch, max(first, since.offset) - 1)
+        else:
+            lost = feed.skip_to(first - 1)
+            self._statistics.count(self._statistics.gaps, "broker", lost)
+        self._go_on(feed, reading)
+
+
+def stands(feed: Feed, where: Position) -> bool:
+    """Whether a feed is where it was; else somebody went live on it meanwhile, from somewhere else."""
+    return (feed.reached.epoch, feed.reached.offset) == (where.epoch, where.offset)

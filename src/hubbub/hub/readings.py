@@ -8,14 +8,21 @@ import asyncio
 from collections.abc import Callable
 from itertools import islice
 
+from hubbub.exceptions import Unavailable
 from hubbub.hub.broker import Broker, Immediate, Reading
 from hubbub.hub.fanout import Feed
 from hubbub.hub.publications import Position, Publication, Shared
+from hubbub.hub.subscription import Subscription
 
 KEPT = 5.0
 """Seconds that a reading is kept after it was used last."""
 MOST_BYTES = 4 * 1024 * 1024
 """Of data in one channel's reading; a larger one is not kept."""
+ATTEMPTS = 10
+"""Readings for one who waits, where each was crossed by a break."""
+ANSWERS = 8
+"""Answers of one reading that are kept as they were written: most who come back together stand at the same place, and one for each
+place would take the square of what was missed."""
 MOST_CHANNELS = 100
 """Channels whose readings are kept at once."""
 
@@ -70,6 +77,8 @@ class Recent:
             return None
         shared = self._answers.get(index)
         if shared is None:
+            if len(self._answers) == ANSWERS:
+                self._answers.clear()
             shared = self._answers[index] = Shared(islice(self._kept, index, None))
         return Reading(top, shared)
 
@@ -98,11 +107,35 @@ class Readings:
         self._is_immediate = isinstance(broker, Immediate)
         self._feeds: dict[Feed, Recent] = {}
 
-    async def read(self, feed: Feed, since: Position | None) -> Reading:
-        """Read the top and, with `since`, everything after it, as `Broker.read` does.
+    async def read(self, subscription: Subscription, since: Position | None) -> Reading:
+        """Read the top and, with `since`, everything after it, as `Broker.read` does, for one who waits on a feed.
 
-        It is for a session that the feed already holds publications for: what comes after the answer reaches it there.
+        What comes after the answer reaches them there. While it was read the broker may have come back from a break, and
+        what was published in between have gone to nobody: then it is read again.
+
+        Raises:
+            Unavailable: it cannot be read.
         """
+        feed = subscription.feed
+        for _ in range(ATTEMPTS):
+            mended = feed.mended
+            reading = await self._read(feed, since)
+            if feed.mended == mended and feed.follows(subscription, reading.top):
+                return reading
+            self._forget(feed)
+        raise Unavailable(f"{feed.name!r} does not come to rest: try again.")
+
+    def sweep(self) -> None:
+        """Let go of readings that nobody needs any more."""
+        old = self._monotonic() - KEPT
+        for feed, recent in list(self._feeds.items()):
+            if not recent.is_useful or (recent.asked is None and recent.used_at < old):
+                self._let_go(feed, recent)
+
+    def __len__(self) -> int:
+        return len(self._feeds)
+
+    async def _read(self, feed: Feed, since: Position | None) -> Reading:
         if since is None or self._is_immediate or not feed.listening:
             return await self._broker.read(feed.name, since)
         while (recent := self._feeds.get(feed)) is not None:
@@ -116,16 +149,6 @@ class Readings:
             return reading
         return await self._read_for_all(feed, since)
 
-    def sweep(self) -> None:
-        """Let go of readings that nobody needs any more."""
-        old = self._monotonic() - KEPT
-        for feed, recent in list(self._feeds.items()):
-            if not recent.is_useful or (recent.asked is None and recent.used_at < old):
-                self._forget(feed, recent)
-
-    def __len__(self) -> int:
-        return len(self._feeds)
-
     async def _read_for_all(self, feed: Feed, since: Position) -> Reading:
         if len(self._feeds) >= MOST_CHANNELS and feed not in self._feeds:
             return await self._broker.read(feed.name, since)
@@ -134,7 +157,7 @@ class Readings:
         try:
             reading = await self._broker.read(feed.name, since)
         except BaseException:
-            self._forget(feed, recent)
+            self._let_go(feed, recent)
             raise
         finally:
             recent.asked = None
@@ -144,10 +167,15 @@ class Readings:
             recent.begin(since, reading)
             recent.used_at = self._monotonic()
         if not recent.is_useful or feed.recent is not recent:
-            self._forget(feed, recent)
+            self._let_go(feed, recent)
         return reading
 
-    def _forget(self, feed: Feed, recent: Recent) -> None:
+    def _forget(self, feed: Feed) -> None:
+        recent = self._feeds.get(feed)
+        if recent is not None and recent.asked is None:
+            self._let_go(feed, recent)
+
+    def _let_go(self, feed: Feed, recent: Recent) -> None:
         if self._feeds.get(feed) is recent:
             del self._feeds[feed]
         if feed.recent is recent:

@@ -4,11 +4,11 @@ from typing import Protocol
 
 from hubbub.codes import CloseCode
 from hubbub.exceptions import LimitExceeded
-from hubbub.hub.fanout import Subscription
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import TokenBucket
 from hubbub.hub.outlet import Encoding, Outlet
 from hubbub.hub.replies import Reply
+from hubbub.hub.subscription import Subscription
 from hubbub.hub.wheel import Timer
 from hubbub.types import SessionId, UserId
 

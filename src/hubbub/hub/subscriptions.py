@@ -9,7 +9,6 @@ from hubbub.hub.attendance import Attendance
 from hubbub.hub.broker import Reading
 from hubbub.hub.channels import EVERYONE, Channel, user_channel
 from hubbub.hub.commands import Subscribe as SubscribeCommand
-from hubbub.hub.fanout import Subscription
 from hubbub.hub.feeds import Feeds
 from hubbub.hub.identity import Identity
 from hubbub.hub.namespaces import Namespace, Namespaces, Subscribe
@@ -20,6 +19,7 @@ from hubbub.hub.recovery import recovered, visible
 from hubbub.hub.replies import Reply, Subscribed, Unsubscribed
 from hubbub.hub.session import Session
 from hubbub.hub.statistics import Statistics
+from hubbub.hub.subscription import Subscription
 from hubbub.types import UserId
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class Subscriptions:
                 # Told at once, so that whatever ends it from here on, the members hear of both or of neither.
                 await self._attendance.announce_arrival(change)
             roster = await self._attendance.roster_for(channel, change) if namespace.presence else None
-            reading = await self._readings.read(feed, since)
+            reading = await self._readings.read(subscription, since)
             if session.closed:
                 raise SessionClosed
             if subscription.held is not held:

@@ -4,12 +4,17 @@ from hubbub.brokers.memory import IDEMPOTENCY_KEYS, LOOK_EVERY, MemoryBroker, St
 from hubbub.hub.broker import Broker, Retention
 from hubbub.hub.publications import Draft, Position
 from hubbub.testing import FakeClock
-from hubbub.testing.conformance import BrokerSuite
+from hubbub.testing.conformance import BrokerSuite, RecoverySuite
 
 
 class TestConformance(BrokerSuite):
     def broker(self, clock: FakeClock) -> Broker:
         return MemoryBroker(clock)
+
+
+class TestRecovery(RecoverySuite):
+    def broker(self) -> Broker:
+        return MemoryBroker()
 
 
 def draft(channel: str, clock: FakeClock) -> Draft:

@@ -402,6 +402,13 @@ class Stage:
         self._tasks.append(task)
         return task
 
+    async def mended(self) -> None:
+        """Wait until no feed is being read for what it missed."""
+        async with asyncio.timeout(DEADLINE):
+            while self.node.feeds._mender._tasks:  # noqa: ASYNC110 (turns are what passes here)
+                await asyncio.sleep(0)
+        self.node.turn.end()
+
     async def settle(self) -> None:
         """Wait for the node's own tasks."""
         async with asyncio.timeout(DEADLINE):

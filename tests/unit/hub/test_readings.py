@@ -6,6 +6,7 @@ from typing import Any
 from stage import Guest, Stage, offsets, one, quiet, turns
 
 from hubbub.hub.publications import Position
+from hubbub.hub.readings import ANSWERS
 from hubbub.types import Epoch
 
 ROOM = "room:a"
@@ -149,3 +150,15 @@ async def test_who_waits_for_a_reading_that_fails_reads_for_themselves():
         await first.leave()
         read.fail(RuntimeError("lost"))
         assert offsets(one(await joining, "joined")["messages"]) == [1]
+
+
+async def test_what_was_written_for_many_places_is_not_all_kept():
+    async with Stage(quiet()) as stage:
+        ada = await stage.enter("ada")
+        start = since(await ada.join("a"))
+        for number in range(ANSWERS * 3):
+            await stage.say(ROOM, number)
+        for offset in range(ANSWERS * 3):
+            guest, _ = (await back(stage, 1, {**start, "offset": offset}))[0]
+            await guest.leave()
+        assert len(stage.feed(ROOM).recent._answers) <= ANSWERS

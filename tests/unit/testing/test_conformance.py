@@ -15,6 +15,7 @@ from hubbub.hub.publications import Draft, Position, Publication
 from hubbub.testing import FakeClock
 from hubbub.testing.conformance.broker import BrokerSuite
 from hubbub.testing.conformance.presence import PresenceSuite
+from hubbub.testing.conformance.recovery import RecoverySuite
 
 
 class AlwaysWhole(MemoryBroker):
@@ -178,3 +179,51 @@ async def test_sound_ones_pass():
             return MemoryPresence(clock)
 
     assert await failing(Broker()) == await failing(Store()) == []
+
+
+class Deliveries(MemoryBroker):
+    """Loses as many deliveries as it is told; below 0 it claims that nobody ever missed anything."""
+
+    lose = 0
+
+    def deliver_to(self, receiver: Any) -> None:
+        def some(publication: Publication) -> None:
+            if self.lose:
+                self.lose -= 1
+            else:
+                receiver.receive(publication)
+
+        super().deliver_to(cast("Receiver", Passing(some)))
+
+    async def read(self, channel: str, since: Position | None = None) -> Reading:
+        if self.lose >= 0:
+            return await super().read(channel, since)
+        return Reading((await super().read(channel)).top)
+
+
+class Recovery(RecoverySuite):
+    def broker(self) -> MemoryBroker:
+        self.made = Deliveries()
+        return self.made
+
+    async def fault_delivery_lost(self) -> None:
+        self.made.lose = 1_000_000
+
+    async def fault_streams_lost(self) -> None:
+        self.made._streams.clear()
+
+    async def loss_not_told(self) -> None:
+        self.made.lose = -1
+
+
+async def test_a_broker_that_recovers_passes():
+    await Recovery().test_nothing_is_missed_around_a_fault("none")
+    await Recovery().test_one_who_is_alone_misses_nothing_around_a_fault("none")
+
+
+@pytest.mark.parametrize("fault", ["fault_delivery_lost", "fault_streams_lost", "loss_not_told"])
+async def test_a_broker_that_does_not_recover_fails(fault, monkeypatch):
+    monkeypatch.setattr("hubbub.testing.conformance.recovery.REPAIRED", 0.5)
+    monkeypatch.setattr("hubbub.testing.conformance.recovery.UNNOTICED", 0.5)
+    with pytest.raises(AssertionError):
+        await Recovery().test_one_who_is_alone_misses_nothing_around_a_fault(fault)

@@ -1,5 +1,6 @@
 """Where Redis is: what ``HUBBUB_REDIS_URL`` and ``Hub(broker=…)`` say."""
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
@@ -14,6 +15,11 @@ FORMS = (
     "redis://host:6379/0, rediss://… for TLS, redis+sentinel://host:26379,host:26379/service/0, "
     "redis+cluster://host:6379,host:6379"
 )
+
+ENCODE = "In a user or password, characters such as / ? # @ : are written percent-encoded."
+PREFIX = re.compile(r"[A-Za-z0-9_.:-]+")
+"""Braces would be a hash tag."""
+SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 class Arrangement(StrEnum):
@@ -74,24 +80,31 @@ class Address:
         Raises:
             ConfigurationError: it is none; the message says what one looks like, and never shows the password.
         """
-        parts = urlsplit(url)
+        try:
+            return cls._parse(urlsplit(url))
+        except ValueError:  # what it says may show the password
+            raise ConfigurationError(f"This is no Redis address; one looks like {FORMS}. {ENCODE}") from None
+
+    @classmethod
+    def _parse(cls, parts: SplitResult) -> Self:
         tls = parts.scheme.partition("+")[0] == "rediss"
         scheme = parts.scheme.replace("rediss", "redis", 1) if tls else parts.scheme
         try:
             arrangement = Arrangement(scheme)
         except ValueError:
             raise ConfigurationError(
-                f"A Redis address begins with redis://, not {parts.scheme}://: {FORMS}."
+                f"A Redis address begins with redis://, rediss://, redis+sentinel:// or redis+cluster://: {FORMS}."
             ) from None
-        options = _options(parts)
+        if parts.fragment or "@" in parts.path:
+            raise ConfigurationError(f"A Redis address has no # and no @ behind its host. {ENCODE}")
         login, _, hosts = parts.netloc.rpartition("@")
+        servers = _servers(hosts, SENTINEL_PORT if arrangement is Arrangement.SENTINEL else PORT, arrangement)
+        options = _options(parts)
         username, _, password = login.partition(":")
         service, database = _path(parts.path, arrangement)
-        if not options.get("prefix", "hubbub").isascii():
-            raise ConfigurationError("The prefix of a Redis address is made of ASCII letters.")
         return cls(
             arrangement,
-            _servers(hosts, SENTINEL_PORT if arrangement is Arrangement.SENTINEL else PORT, arrangement),
+            servers,
             service,
             database,
             unquote(username) or None,
@@ -100,7 +113,7 @@ class Address:
             options.get("sentinel_password"),
             tls,
             options.get("tls_ca"),
-            options.get("tls_verify", "true").lower() not in {"false", "0", "no"},
+            _switch(options.get("tls_verify", "true")),
             options.get("prefix", "hubbub"),
         )
 
@@ -112,12 +125,19 @@ class Address:
 
 def _options(parts: SplitResult) -> dict[str, str]:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(options.keys() - OPTIONS)
-    if unknown:
-        raise ConfigurationError(
-            f"A Redis address has no option {unknown[0]!r}; it may have {', '.join(sorted(OPTIONS))}."
-        )
+    known = ", ".join(sorted(OPTIONS))
+    for name in sorted(options.keys() - OPTIONS):
+        shown = f" {name!r}" if name.isidentifier() and "@" not in parts.query else ""
+        raise ConfigurationError(f"A Redis address has no option{shown}; it may have {known}. {ENCODE}")
+    if not PREFIX.fullmatch(options.get("prefix", "hubbub")):
+        raise ConfigurationError("The prefix of a Redis address is made of ASCII letters, digits and -_.: .")
     return options
+
+
+def _switch(value: str) -> bool:
+    if value.lower() not in SWITCH:
+        raise ConfigurationError("tls_verify of a Redis address is true or false.")
+    return SWITCH[value.lower()]
 
 
 def _servers(hosts: str, port: int, arrangement: Arrangement) -> tuple[Server, ...]:
@@ -127,7 +147,7 @@ def _servers(hosts: str, port: int, arrangement: Arrangement) -> tuple[Server, .
             parsed = urlsplit(f"//{each}")
             server = Server(parsed.hostname or "", port if parsed.port is None else parsed.port)
         except ValueError:
-            raise ConfigurationError(f"{each!r} is no host and port: {FORMS}.") from None
+            raise ConfigurationError(f"A Redis address names hosts and ports: {FORMS}. {ENCODE}") from None
         if not server.host:
             raise ConfigurationError(f"A Redis address names a host: {FORMS}.")
         servers.append(server)
@@ -146,10 +166,8 @@ def _path(path: str, arrangement: Arrangement) -> tuple[str, int]:
             f"A redis+sentinel address names the service that the sentinels watch: {FORMS}."
         )
     number = words.pop(0) if words else "0"
-    if words or not number.isdecimal():
-        raise ConfigurationError(
-            f"The database of a Redis address is a number, not {'/'.join([number, *words])!r}: {FORMS}."
-        )
+    if words or not (number.isascii() and number.isdecimal()):
+        raise ConfigurationError(f"The database of a Redis address is a number: {FORMS}. {ENCODE}")
     if arrangement is Arrangement.CLUSTER and int(number):
         raise ConfigurationError("A Redis Cluster has database 0 only.")
     return service, int(number)

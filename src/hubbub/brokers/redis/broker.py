@@ -62,9 +62,13 @@ class RedisBroker:
         return self.servers.problem
 
     def deliver_to(self, receiver: Receiver) -> None:
-        """Name who takes what arrives."""
+        """Name who takes what arrives.
+
+        Raises:
+            ConfigurationError: another broker uses these servers.
+        """
+        self.servers.deliver_to(self)
         self._receiver = receiver
-        self.servers.recipient = self
 
     async def publish(
         self, draft: Draft, retention: Retention, idempotency_key: str | None = None
@@ -80,16 +84,16 @@ class RedisBroker:
         if not is_kept and idempotency_key is None:
             await self._send(keys, "SPUBLISH", keys.channel, b":0:" + payload)
             return Position(Epoch(""), 0, draft.id)
-        names: list[bytes] = [keys.meta, keys.stream, keys.channel]
+        names: list[bytes] = [keys.meta, keys.stream]
         if idempotency_key is not None:
             names.append(keys.idempotency(idempotency_key))
         size = retention.size if is_kept else 0
         ttl = max(1, int(min(retention.ttl, LONGEST_TTL) * 1000))
-        epoch, offset, publication_id, _ = await self._put(
-            keys, names, (payload, draft.id, size, ttl, new_epoch(), IDEMPOTENCY_WINDOW)
+        epoch, offset, publication_id, is_new = await self._put(
+            keys, names, (payload, draft.id, size, ttl, new_epoch(), IDEMPOTENCY_WINDOW, keys.channel)
         )
         position = Position(Epoch(epoch.decode()), offset, publication_id.decode())
-        if offset:
+        if offset and is_new:
             self.servers.seen.note(draft.channel, position.epoch, offset, publication_id.decode())
         return position
 
@@ -99,9 +103,11 @@ class RedisBroker:
         self._subscribed[keys.channel] = channel, keys
         try:
             await self.servers.subscribe(keys.channel, keys.slot)
-        except NotSent as error:
+        except BaseException as error:
             self._subscribed.pop(keys.channel, None)
-            raise Unavailable(str(error)) from error
+            if isinstance(error, NotSent):
+                raise Unavailable(str(error)) from error
+            raise
 
     async def unsubscribe(self, channel: str) -> None:
         """Stop hearing a channel."""
@@ -142,6 +148,8 @@ class RedisBroker:
         traceback: TracebackType | None,
     ) -> None:
         await self.servers.__aexit__(exc_type, exc, traceback)
+        self._subscribed.clear()
+        self._kept_alive.clear()
 
     def arrived(self, channel: bytes, payload: bytes) -> None:
         """Take what a server sent, and hand it to the hub."""
@@ -149,8 +157,8 @@ class RedisBroker:
         if known is None or self._receiver is None:
             return
         name = known[0]
-        epoch, offset, body = payload.split(b":", 2)
         try:
+            epoch, offset, body = payload.split(b":", 2)
             publication = unpack(name, epoch.decode(), int(offset), body)
         except (msgspec.DecodeError, ValueError):
             logger.exception(
@@ -218,7 +226,10 @@ class RedisBroker:
     async def _position(self, channel: str, now: float) -> Position:
         keys = self.servers.keys.of(channel)
         try:
-            if now - self._kept_alive.setdefault(channel, now) > KEPT_ALIVE:
+            if (
+                keys.channel in self._subscribed
+                and now - self._kept_alive.setdefault(channel, now) > KEPT_ALIVE
+            ):
                 # Nobody publishes, and somebody is there: the place they stand at shall not be forgotten.
                 self._kept_alive[channel] = now
                 await self.servers.ask(keys.slot, "PEXPIRE", keys.meta, 86_400_000, "GT")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,15 +12,24 @@ from typing import Any
 from redis.asyncio import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
 
 from hubbub.brokers.redis.address import Address, Arrangement, Server
-from hubbub.brokers.redis.errors import NotSent
+from hubbub.brokers.redis.errors import NotSent, Refused
 
 CONNECT = 3.0
 """Seconds that a connection may take, its greeting included."""
 SLOTS = 16384
 """Of a Redis Cluster; one server alone has them all."""
+
+HOMES = 256
+"""Every how many slots one is a server's home."""
 
 KEEPALIVE = {
     getattr(socket, name): value
@@ -34,12 +44,31 @@ KEEPALIVE = {
 """A server that vanished is noticed by the kernel within eleven seconds; the canary notices it sooner."""
 
 
+RIGHTS = (
+    "Hubbub's user in Redis needs ~hubbub:* &hubbub:* (or the prefix of the address) and +@connection +info +dbsize +get "
+    "+set +del +exists +hmget +hset +pexpire +xadd +xrange +xtrim +time +eval +evalsha +script|load +ssubscribe "
+    "+sunsubscribe +spublish +cluster|slots +asking"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Primary:
     """A server that takes writes, and for which slots: the first and last of each range."""
 
     server: Server
     slots: tuple[tuple[int, int], ...] = ((0, SLOTS - 1),)
+
+    @property
+    def home(self) -> int:
+        """The slot of the keys that stand for this server, on which all nodes agree.
+
+        It is one of few, so that it seldom changes while slots move one by one.
+        """
+        for first, last in self.slots:
+            home = -(-first // HOMES) * HOMES
+            if home <= last:
+                return home
+        return self.slots[0][0]
 
 
 class Dialer:
@@ -85,18 +114,18 @@ class Dialer:
                 return await self._ask_cluster()
 
     async def _ask_sentinels(self) -> Server:
-        problems = []
+        problems: list[NotSent] = []
         for sentinel in self.address.servers:
             try:
                 async with self._sentinel(sentinel) as connection:
                     found = await ask(connection, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.address.service)
             except NotSent as error:
-                problems.append(str(error))
+                problems.append(error)
                 continue
             if found:
                 return Server(found[0].decode(), int(found[1]))
-            problems.append(f"{sentinel} knows no service {self.address.service!r}")
-        raise NotSent(f"No sentinel names a primary: {'; '.join(problems)}")
+            problems.append(Refused(f"{sentinel} knows no service {self.address.service!r}"))
+        raise all_of("No sentinel names a primary", problems)
 
     @asynccontextmanager
     async def _sentinel(self, server: Server) -> AsyncIterator[Connection]:
@@ -108,13 +137,13 @@ class Dialer:
             yield connection
 
     async def _ask_cluster(self) -> list[Primary]:
-        problems = []
+        problems: list[NotSent] = []
         for server in tuple(self._known):
             try:
                 async with closing(await self.dial(server, "topology")) as connection:
                     rows = await ask(connection, "CLUSTER", "SLOTS")
             except NotSent as error:
-                problems.append(str(error))
+                problems.append(error)
                 continue
             slots: dict[Server, list[tuple[int, int]]] = {}
             for first, last, primary, *_ in rows:
@@ -123,8 +152,8 @@ class Dialer:
             if slots:
                 self._known = [*slots, *(each for each in self.address.servers if each not in slots)]
                 return [Primary(at, tuple(sorted(ranges))) for at, ranges in slots.items()]
-            problems.append(f"{server} serves no slots")
-        raise NotSent(f"No server tells how the cluster is laid out: {'; '.join(problems)}")
+            problems.append(NotSent(f"{server} serves no slots"))
+        raise all_of("No server tells how the cluster is laid out", problems)
 
     async def _connect(self, server: Server, **options: Any) -> Connection:
         kind = Connection
@@ -148,13 +177,36 @@ class Dialer:
                 await connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError, TimeoutError) as error:
             await hang_up(connection)
-            raise NotSent(
-                f"Redis at {server} cannot be reached: {str(error) or 'it does not answer'}"
-            ) from error
+            raise explain(server, error, tls=self.address.tls) from error
         except BaseException:
             await hang_up(connection)
             raise
         return connection
+
+
+def all_of(what: str, problems: list[NotSent]) -> NotSent:
+    """Make one error of several servers' errors; it is for good only if all of them are."""
+    kind = Refused if all(isinstance(error, Refused) for error in problems) else NotSent
+    return kind(f"{what}: {'; '.join(map(str, problems))}")
+
+
+def explain(server: Server, error: Exception, *, tls: bool = False) -> NotSent:
+    """Say why a server cannot be used, and what to do where somebody has to do something."""
+    said = str(error) or ("it does not answer; does it speak TLS?" if tls else "it does not answer")
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, AuthenticationError | AuthorizationError):
+        return Refused(f"Redis at {server} refuses the login: {said}. Check user and password in the address")
+    if isinstance(error, NoPermissionError):
+        return Refused(f"Redis at {server}: {said}. {RIGHTS}")
+    if isinstance(error, ResponseError):
+        return Refused(f"Redis at {server} refuses the connection: {said}")
+    if isinstance(error, ssl.SSLCertVerificationError) or isinstance(cause, ssl.SSLCertVerificationError):
+        return Refused(
+            f"Redis at {server} has a certificate that is not trusted: {said}. Name its authority: ?tls_ca=file"
+        )
+    if isinstance(error, ssl.SSLError) or isinstance(cause, ssl.SSLError):
+        return Refused(f"Redis at {server} does not speak TLS as rediss:// asks: {said}")
+    return NotSent(f"Redis at {server} cannot be reached: {said}")
 
 
 async def ask(connection: Connection, *command: str) -> Any:
@@ -168,7 +220,7 @@ async def ask(connection: Connection, *command: str) -> Any:
             await connection.send_command(*command)
             return await connection.read_response()
     except (RedisError, OSError, TimeoutError) as error:
-        raise NotSent(f"{connection.host}:{connection.port}: {str(error) or 'no answer'}") from error
+        raise explain(Server(connection.host, connection.port), error) from error
 
 
 async def hang_up(connection: Connection) -> None:

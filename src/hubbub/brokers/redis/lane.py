@@ -6,8 +6,7 @@ Many who ask at once share the way there and back, and what one session asks is 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from redis.exceptions import ResponseError
 
@@ -34,6 +33,11 @@ class Lane:
     def problem(self) -> str | None:
         """Why no command can be sent; `None` while the lane is open."""
         return None if self._line.opened.is_set() else self._line.problem
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether something can be told, if only to greet."""
+        return self._line.is_connected
 
     async def ask(self, *command: Argument) -> Any:
         """Have a command carried out; wait a moment for a server that is away.
@@ -62,20 +66,16 @@ class Lane:
         self._line.fail(reason)
 
     async def ready(self) -> None:
-        """Wait until there is no problem."""
-        await self._line.opened.wait()
+        """Wait until there is no problem; raises `Refused` where there will be one until a setting is changed."""
+        await self._line.ready()
 
-    async def __aenter__(self) -> Self:
-        await self._line.__aenter__()
-        return self
+    def start(self) -> None:
+        """Begin to connect; `stop` ends it."""
+        self._line.start()
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._line.__aexit__(exc_type, exc, traceback)
+    async def stop(self) -> None:
+        """Hang up."""
+        await self._line.stop()
 
     async def _wait(self) -> None:
         try:

@@ -7,21 +7,26 @@ life in which all have done so.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
+import time
 from collections.abc import Callable
 
-from hubbub.brokers.redis.errors import NotSent
+from redis.exceptions import AskError, MovedError
+
+from hubbub.brokers.redis.errors import NotSent, Refused
 from hubbub.brokers.redis.keys import Keys
 from hubbub.brokers.redis.lane import Lane
-from hubbub.brokers.redis.peers import Peers
-from hubbub.brokers.redis.scripts import Script
+from hubbub.brokers.redis.others import Peers
+from hubbub.brokers.redis.scripts import Script, every_script
 from hubbub.brokers.redis.seen import Seen
 
 logger = logging.getLogger(__name__)
 
 OLDEST = (7, 0)
 """The first version with sharded pub/sub."""
+STANDALONE, CLUSTERED = "standalone", "cluster"
 WAIT = 3.0
 """Seconds that the other nodes are waited for."""
 LOOK = 0.1
@@ -37,7 +42,7 @@ class Life:
 
     Args:
         marker: the key that names the life in which all nodes have compared.
-        alone: whether it is the only server; in a cluster slots move between servers.
+        mode: what the server says it runs as: `STANDALONE` or ``cluster``.
         keys: names of channels.
         seen: what this node saw.
         belongs: whether a channel is on this server.
@@ -48,21 +53,20 @@ class Life:
     def __init__(
         self,
         marker: str,
+        mode: str,
         keys: Keys,
         seen: Seen,
         belongs: Callable[[str], bool],
         peers: Peers,
         monotonic: Callable[[], float],
-        *,
-        alone: bool,
     ) -> None:
+        self._mode = mode
         self.marker = marker
         self._keys = keys
         self._seen = seen
         self._belongs = belongs
         self._peers = peers
         self._monotonic = monotonic
-        self._alone = alone
         self._experienced = False
         self.compared = "-"
         """The life that this node has compared with; its canaries tell."""
@@ -75,13 +79,14 @@ class Life:
             Unanswered: the connection was lost.
             redis.exceptions.ResponseError: the server refused something.
         """
-        life = identify(await lane.tell("INFO", "server", "replication"))
+        life = identify(await lane.tell("INFO", "server", "replication"), mode=self._mode)
+        await asyncio.gather(*(lane.tell("SCRIPT", "LOAD", script.source) for script in every_script()))
         if life != self.compared:
             await self._compare(lane)
             self.compared = life
         began = self._monotonic()
         while (marked := await self._marked(lane)) != life:
-            others = self._peers.outstanding(began, life)
+            others = self._peers.outstanding(life)
             waited = self._monotonic() - began
             all_done = self._experienced and not others
             if (marked is None and await self._is_new(lane)) or all_done or waited >= WAIT:
@@ -90,23 +95,28 @@ class Life:
                         "Redis began a new life; %s",
                         f"without {len(others)} nodes" if others else "all nodes compared",
                     )
-                await lane.tell("SET", self.marker, life)
+                with contextlib.suppress(AskError):
+                    await lane.tell("SET", self.marker, life)
                 break
             await asyncio.sleep(LOOK)
         self._experienced = True
 
     async def _marked(self, lane: Lane) -> str | None:
-        marked: bytes | None = await lane.tell("GET", self.marker)
+        try:
+            marked: bytes | None = await lane.tell("GET", self.marker)
+        except MovedError:
+            raise
+        except AskError:  # its slot is on the way to another server, so that this one will get another marker
+            return None
         return None if marked is None else marked.decode()
 
     async def _is_new(self, lane: Lane) -> bool:
-        """Whether nothing was ever kept here. In a cluster the slot of the marker may just have moved away."""
-        return self._alone or not await lane.tell("DBSIZE")
+        """Whether nothing is kept here. The marker alone may have been evicted, or its slot have moved away."""
+        return not await lane.tell("DBSIZE")
 
     async def _compare(self, lane: Lane) -> None:
         places = list(self._seen.among(self._belongs))
         lost = 0
-        await lane.tell("SCRIPT", "LOAD", COMPARE.source)
         for start in range(0, len(places), AT_ONCE):
             part = places[start : start + AT_ONCE]
             answers = []
@@ -134,21 +144,27 @@ class Life:
             )
 
 
-def identify(info: bytes) -> str:
-    """Return which life of which server this is.
+def identify(info: bytes, mode: str) -> str:
+    """Return which life of which server this is, which runs in a mode.
 
     Raises:
-        NotSent: it is a replica, or its version is too old.
+        Refused: its version is too old, or the address is of another arrangement.
+        NotSent: it is a replica.
     """
     facts = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
     version = facts.get("redis_version", "0")
     if tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) < OLDEST:
-        raise NotSent(f"Redis {version} is too old: Hubbub needs Redis 7, which has sharded pub/sub")
+        raise Refused(f"Redis {version} is too old: Hubbub needs Redis 7, which has sharded pub/sub")
+    found = facts.get("redis_mode", mode)
+    if found != mode:
+        raise Refused(
+            f"this Redis runs as {found}: its address begins with {'redis://' if found == STANDALONE else f'redis+{found}://'}"
+        )
     if facts.get("role") != "master":
         raise NotSent("this server is a replica")
     return facts["run_id"][:16] + facts["master_replid"][:16]
 
 
 def new_epoch() -> str:
-    """Make an epoch that no stream ever had."""
-    return secrets.token_hex(8)
+    """Make an epoch that no stream ever had; later ones come after earlier ones."""
+    return f"{int(time.time()):08x}{secrets.token_hex(5)}"

@@ -4,16 +4,15 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import hiredis
 from redis.asyncio import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from hubbub.brokers.redis.dialing import hang_up
-from hubbub.brokers.redis.errors import NotSent, Unanswered
+from hubbub.brokers.redis.dialing import RIGHTS, hang_up
+from hubbub.brokers.redis.errors import NotSent, Refused, Unanswered
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +59,9 @@ class Line:
         """Set while there is a connection that was greeted."""
         self.problem = "not connected yet"
         """Why it is not open."""
+        self._is_refused = False
+        self._settled = asyncio.Event()
+        """Set when it was opened, or it is plain that trying again will not help."""
 
     def send(self, *command: Argument) -> None:
         """Send a command; there must be a connection."""
@@ -71,16 +73,24 @@ class Line:
         if self._broken is not None and not self._broken.done():
             self._broken.set_result(reason)
 
-    async def __aenter__(self) -> Self:
-        self._keeper = asyncio.create_task(self._keep(), name=f"hubbub redis {self._name}")
-        return self
+    async def ready(self) -> None:
+        """Wait until it is open.
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+        Raises:
+            Refused: it will not be before somebody changes a setting.
+        """
+        while not self.opened.is_set():
+            if self._is_refused:
+                raise Refused(self.problem)
+            self._settled.clear()
+            await self._settled.wait()
+
+    def start(self) -> None:
+        """Begin to connect; `stop` ends it."""
+        self._keeper = asyncio.create_task(self._keep(), name=f"hubbub redis {self._name}")
+
+    async def stop(self) -> None:
+        """Hang up."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
@@ -91,7 +101,7 @@ class Line:
             try:
                 connection = await self._dial()
             except NotSent as error:
-                self.problem = str(error)
+                self._settle(error)
             except Exception as error:
                 logger.exception("No connection for Redis's %s", self._name)
                 self.problem = repr(error)
@@ -112,17 +122,17 @@ class Line:
             await self._broken
         finally:
             self.is_connected = False
+            self.problem = "the hub stops"
+            if self._broken.done() and not self._broken.cancelled():
+                self.problem = self._broken.result()
+            was_open = self.opened.is_set()
+            self.opened.clear()
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
             await hang_up(connection)
             self._outgoing.clear()
             self._wanted.clear()
-            self.problem = "the hub stops"
-            if self._broken.done() and not self._broken.cancelled():
-                self.problem = self._broken.result()
-            was_open = self.opened.is_set()
-            self.opened.clear()
             self._lost(self.problem)
         logger.log(
             logging.WARNING if was_open else logging.INFO,
@@ -136,12 +146,22 @@ class Line:
         try:
             await self._greet()
         except (NotSent, Unanswered, RedisError, TimeoutError) as error:
-            self.fail(str(error) or "no answer in time")
+            refusal = Refused(f"{error}. {RIGHTS}") if isinstance(error, NoPermissionError) else error
+            self._settle(refusal)
+            self.fail(self.problem)
         except Exception:
             logger.exception("Redis's %s could not begin", self._name)
             self.fail("it could not begin")
         else:
             self.opened.set()
+            self._is_refused = False
+            self._settled.set()
+
+    def _settle(self, error: Exception) -> None:
+        self.problem = str(error) or "no answer in time"
+        self._is_refused = isinstance(error, Refused)
+        if self._is_refused:
+            self._settled.set()
 
     async def _write(self, connection: Connection) -> None:
         try:

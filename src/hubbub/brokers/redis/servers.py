@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,21 +20,24 @@ from redis.exceptions import (
 
 from hubbub.brokers.redis.address import Address, Arrangement, Server
 from hubbub.brokers.redis.dialing import Dialer, Primary
-from hubbub.brokers.redis.errors import NotSent
+from hubbub.brokers.redis.errors import Moved, NotSent, Refused
 from hubbub.brokers.redis.keys import Keys
 from hubbub.brokers.redis.lane import PATIENCE
 from hubbub.brokers.redis.line import Argument
-from hubbub.brokers.redis.peers import Peers
+from hubbub.brokers.redis.listener import CONFIRMATION
+from hubbub.brokers.redis.others import Peers
 from hubbub.brokers.redis.scripts import Script
 from hubbub.brokers.redis.seen import Seen
 from hubbub.brokers.redis.shard import Recipient, Shard
+from hubbub.exceptions import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
-START = 10.0
+START = 8.0
 """Seconds that Redis has to be there when a node starts."""
-LOOK = 5.0
-"""Seconds between two looks at how a cluster is laid out; it is looked at as well when something seems to have moved."""
+LOOK = {Arrangement.CLUSTER: 5.0, Arrangement.SENTINEL: 2.0}
+"""Seconds between two looks at who takes writes; it is looked at as well when something seems to have moved. Behind
+sentinels a primary that was replaced may still take writes, which are lost when it learns of that."""
 AGAIN = 0.1
 """Seconds before a command that came at a bad moment is sent again."""
 
@@ -72,13 +75,17 @@ class Servers:
         self._peers = Peers(time.monotonic)
         self._dialer = Dialer(address, f"hubbub-{self.node}")
         self._alone = address.arrangement is not Arrangement.CLUSTER
+        self._entering = asyncio.Lock()
         self._shards: list[Shard] = []
         self._wanted: set[bytes] = set()
         self._moving: dict[bytes, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._looker: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        """Shards that are no more, while they end."""
         self._problem: str | None = "not connected yet"
         self._users = 0
+        self._runs = False
 
     @property
     def problem(self) -> str | None:
@@ -88,6 +95,18 @@ class Servers:
         if self._moving:
             return f"{len(self._moving)} channels are moving"
         return next((shard.problem for shard in self._shards if shard.problem is not None), None)
+
+    def deliver_to(self, recipient: Recipient) -> None:
+        """Name who takes what arrives.
+
+        Raises:
+            ConfigurationError: somebody else does; each hub needs servers of its own.
+        """
+        if self.recipient is not recipient and not isinstance(self.recipient, Deaf):
+            raise ConfigurationError(
+                "These Redis servers serve another broker: give each hub Servers of its own."
+            )
+        self.recipient = recipient
 
     async def ask(self, slot: int, *command: Argument) -> Any:
         """Have a command carried out by the server that has a slot.
@@ -104,12 +123,12 @@ class Servers:
             shard = self._of(slot)
             try:
                 return await shard.lane.ask(*command)
-            except AskError as error:  # in the middle of a move; of this key only
-                return await self._ask_at(Server(error.host, error.port), command)
             except (*WRONG_PLACE, *BAD_MOMENT) as error:
                 if isinstance(error, ReadOnlyError):
                     shard.lane.fail("this server became a replica")
                 problem = str(error)
+            except AskError as error:  # in the middle of a move; of this key only
+                return await self._ask_at(Server(error.host, error.port), command)
             if time.monotonic() >= until:
                 raise NotSent(f"Redis did not take a command: {problem}")
             await self._look()
@@ -119,18 +138,27 @@ class Servers:
         self, script: Script, slot: int, keys: Collection[Argument], arguments: Collection[Argument]
     ) -> Any:
         """Run a script on the server that has a slot; raises as `ask` does."""
-        command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
         try:
-            return await self.ask(slot, *command)
-        except NoScriptError:
-            await self.ask(slot, "SCRIPT", "LOAD", script.source)
-            return await self.ask(slot, *command)
+            return await self.ask(slot, "EVALSHA", script.sha, len(keys), *keys, *arguments)
+        except (
+            NoScriptError
+        ):  # which may be said by another server than has the slot, so that loading it would not do
+            return await self.ask(slot, "EVAL", script.source, len(keys), *keys, *arguments)
 
     async def subscribe(self, channel: bytes, slot: int) -> None:
         """Hear a channel; raises `NotSent` where that cannot be had."""
         self._wanted.add(channel)
+        until = time.monotonic() + CONFIRMATION
         try:
-            await self._of(slot).listener.subscribe(channel)
+            while True:
+                try:
+                    await self._of(slot).listener.subscribe(channel)
+                    break
+                except Moved:
+                    if time.monotonic() >= until:
+                        raise
+                    await self._look()
+                    await asyncio.sleep(AGAIN)
         except BaseException:
             self._wanted.discard(channel)
             raise
@@ -139,13 +167,29 @@ class Servers:
         """Hear a channel no longer."""
         self._wanted.discard(channel)
         for shard in self._shards:
-            if channel in shard.channels:
+            if channel in shard.listener.channels:
                 shard.listener.unsubscribe(channel)
 
     async def __aenter__(self) -> Self:
-        self._users += 1
-        if self._users > 1:
-            return self
+        async with self._entering:  # whoever comes second finds it started
+            if not self._users:
+                await self._begin()
+            self._users += 1
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        async with self._entering:
+            self._users -= 1
+            if not self._users:
+                await self._stop()
+
+    async def _begin(self) -> None:
+        self._runs = True
         try:
             async with asyncio.timeout(START):
                 await self._start()
@@ -156,41 +200,36 @@ class Servers:
         except BaseException:
             await self._stop()
             raise
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._users -= 1
-        if not self._users:
-            await self._stop()
 
     async def _start(self) -> None:
         while True:
             try:
-                await self._lay_out(await self._dialer.primaries())
+                self._lay_out(await self._dialer.primaries())
                 break
+            except Refused:
+                raise
             except NotSent as error:
                 self._problem = str(error)
                 await asyncio.sleep(AGAIN)
         self._problem = None
         for shard in self._shards:
             await shard.ready()
-        if not self._alone:
+        if self.address.arrangement is not Arrangement.SINGLE:
             self._looker = asyncio.create_task(self._look_again_and_again(), name="hubbub redis topology")
 
     async def _stop(self) -> None:
+        self._runs = False
+        self._problem = "not connected yet"
+        self._wanted.clear()
         tasks = [task for task in (self._looker, self._looking, *self._moving.values()) if task is not None]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
         shards, self._shards = self._shards, []
-        for shard in shards:
-            await shard.__aexit__(None, None, None)
+        self._part_from(shards)
+        while self._leaving:
+            await asyncio.wait(self._leaving)
 
     def _of(self, slot: int) -> Shard:
         for shard in self._shards:
@@ -216,8 +255,21 @@ class Servers:
 
     async def _look_again_and_again(self) -> None:
         while True:
-            await asyncio.sleep(LOOK)
-            await self._look()
+            await asyncio.sleep(LOOK[self.address.arrangement])
+            if self._alone:
+                await self._look_at_sentinels()
+            else:
+                await self._look()
+
+    async def _look_at_sentinels(self) -> None:
+        try:
+            (primary,) = await self._dialer.primaries()
+        except NotSent as error:
+            logger.warning("%s", error)
+            return
+        for shard in self._shards:
+            if shard.is_at_another(primary):
+                shard.fail("the sentinels name another primary")
 
     def _look_soon(self) -> asyncio.Task[None]:
         if self._looking is None or self._looking.done():
@@ -225,12 +277,12 @@ class Servers:
         return self._looking
 
     async def _look(self) -> None:
-        if not self._alone and self._users:
+        if not self._alone and self._runs:
             await asyncio.wait([self._look_soon()])
 
     async def _look_once(self) -> None:
         try:
-            await self._lay_out(await self._dialer.primaries())
+            self._lay_out(await self._dialer.primaries())
         except NotSent as error:
             self._problem = str(error)
         except Exception:
@@ -238,23 +290,28 @@ class Servers:
         else:
             self._problem = None
 
-    async def _lay_out(self, primaries: list[Primary]) -> None:
+    def _lay_out(self, primaries: list[Primary]) -> None:
         """Have a shard for each primary; what was heard on one that is no more is heard on another."""
-        known = {(shard.primary.server, shard.primary.slots[0][0]): shard for shard in self._shards}
+        known = {(shard.primary.server, shard.primary.home): shard for shard in self._shards}
         shards = []
         for primary in primaries:
-            shard = known.pop((primary.server, primary.slots[0][0]), None)
+            shard = known.pop((primary.server, primary.home), None)
             if shard is None:
                 shard = self._shard(primary)
-                await shard.__aenter__()
+                shard.start()
             shard.primary = primary
             shards.append(shard)
         self._shards = shards
         for old in known.values():
-            channels = old.channels
-            await old.__aexit__(None, None, None)
-            for channel in channels:
+            for channel in old.channels:
                 self._moved(channel)
+        self._part_from(known.values())
+
+    def _part_from(self, shards: Iterable[Shard]) -> None:
+        for shard in shards:
+            task = asyncio.create_task(shard.stop(), name="hubbub redis leaves")
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
     def _shard(self, primary: Primary) -> Shard:
         return Shard(
@@ -268,7 +325,6 @@ class Servers:
             self,
             self._moved,
             time.monotonic,
-            alone=self._alone,
         )
 
     def arrived(self, channel: bytes, payload: bytes) -> None:
@@ -277,7 +333,7 @@ class Servers:
 
     def interrupted(self, reason: str) -> None:
         """Hand on that something may be missed."""
-        if self._users:
+        if self._runs:
             self.recipient.interrupted(reason)
 
     async def resume(self, channels: Collection[bytes]) -> None:
@@ -285,7 +341,7 @@ class Servers:
         await self.recipient.resume(channels)
 
     def _moved(self, channel: bytes) -> None:
-        if channel not in self._moving and self._users:
+        if channel not in self._moving and self._runs:
             self._moving[channel] = asyncio.create_task(self._follow(channel), name="hubbub redis moves")
 
     async def _follow(self, channel: bytes) -> None:
@@ -296,10 +352,12 @@ class Servers:
             while channel in self._wanted:
                 await self._look()
                 try:
-                    self._leave_others(channel, self._of(slot))
-                    await self._of(slot).listener.subscribe(channel)
+                    shard = self._of(slot)
+                    self._leave_others(channel, shard)
+                    await shard.listener.subscribe(channel)
                     await self.recipient.resume([channel])
-                    break
+                    if shard in self._shards and channel in shard.listener.channels:  # else it moved again
+                        break
                 except NotSent as error:
                     logger.info("A channel that moved cannot be heard yet: %s", error)
                     await asyncio.sleep(AGAIN)
@@ -310,5 +368,5 @@ class Servers:
 
     def _leave_others(self, channel: bytes, shard: Shard) -> None:
         for other in self._shards:
-            if other is not shard and channel in other.channels:
+            if other is not shard and channel in other.listener.channels:
                 other.listener.give_up(channel)

@@ -3,19 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import AsyncExitStack
 from functools import partial
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from redis.asyncio import Connection
 
+from hubbub.brokers.redis.address import Arrangement, Server
 from hubbub.brokers.redis.dialing import Dialer, Primary
 from hubbub.brokers.redis.keys import Keys
 from hubbub.brokers.redis.lane import Lane
-from hubbub.brokers.redis.life import Life
+from hubbub.brokers.redis.life import CLUSTERED, STANDALONE, Life
 from hubbub.brokers.redis.listener import Listener
-from hubbub.brokers.redis.peers import Peers
+from hubbub.brokers.redis.others import Peers
 from hubbub.brokers.redis.seen import Seen
 from hubbub.brokers.redis.slots import tag_in
 from hubbub.brokers.redis.vigil import Vigil
@@ -53,7 +52,6 @@ class Shard:
         recipient: takes what arrives.
         moved: is told of channels that this server no longer carries.
         monotonic: tells seconds that never run backwards.
-        alone: whether it is the only server.
     """
 
     def __init__(
@@ -68,24 +66,22 @@ class Shard:
         recipient: Recipient,
         moved: Callable[[bytes], None],
         monotonic: Callable[[], float],
-        *,
-        alone: bool,
     ) -> None:
         self.primary = primary
         self._find = find
         self._dialer = dialer
         self._recipient = recipient
-        tag = tag_in(primary.slots[0][0])
+        tag = tag_in(primary.home)
         self._moved_elsewhere = moved
         self._canary = keys.of_server(tag, "canary").encode()
         self._life = Life(
             keys.of_server(tag, "life"),
+            CLUSTERED if dialer.address.arrangement is Arrangement.CLUSTER else STANDALONE,
             keys,
             seen,
             partial(self._carries, keys),
             peers,
             monotonic,
-            alone=alone,
         )
         self.lane = Lane(partial(self._dial, "commands"), self._greet)
         self.listener = Listener(
@@ -104,11 +100,13 @@ class Shard:
             lambda: self._life.compared,
             partial(recipient.interrupted, "deaf"),
         )
-        self._exit = AsyncExitStack()
+        self._watcher: asyncio.Task[None] | None = None
+        self._at: Server | None = None
+        """Which server was connected to last."""
 
     @property
     def channels(self) -> set[bytes]:
-        """What is subscribed to here."""
+        """What is subscribed to here, in a set of its own."""
         return self.listener.channels - {self._canary}
 
     @property
@@ -121,29 +119,35 @@ class Shard:
         await self.lane.ready()
         await self.listener.ready()
 
-    async def __aenter__(self) -> Self:
-        await self._exit.enter_async_context(self.lane)
-        await self._exit.enter_async_context(self.listener)
-        watcher = asyncio.create_task(self._vigil.watch(self._canary), name="hubbub redis canary")
-        self._exit.push_async_callback(self._stop, watcher)
-        return self
+    def fail(self, reason: str) -> None:
+        """Give both connections up and open others, to the server that is found then."""
+        self.lane.fail(reason)
+        self.listener.fail(reason)
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._exit.aclose()
+    def is_at_another(self, primary: Primary) -> bool:
+        """Whether there are connections, to another server than this one."""
+        return self._at is not None and self._at != primary.server
 
-    async def _stop(self, watcher: asyncio.Task[None]) -> None:
-        watcher.cancel()
-        await asyncio.wait([watcher])
+    def start(self) -> None:
+        """Begin to connect; `stop` ends it."""
+        self.lane.start()
+        self.listener.start()
+        self._watcher = asyncio.create_task(self._vigil.watch(self._canary), name="hubbub redis canary")
+
+    async def stop(self) -> None:
+        """Say goodbye, and end everything."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait([self._watcher])
         await self._vigil.say_goodbye(self._canary)
+        await self.listener.stop()
+        await self.lane.stop()
 
     async def _dial(self, use: str) -> Connection:
         self.primary = await self._find(self.primary)
-        return await self._dialer.dial(self.primary.server, use)
+        connection = await self._dialer.dial(self.primary.server, use)
+        self._at = self.primary.server
+        return connection
 
     async def _greet(self) -> None:
         await self._life.begin(self.lane)
@@ -160,10 +164,8 @@ class Shard:
 
     def _moved(self, channel: bytes) -> None:
         if (
-            channel == self._canary
-        ):  # the slot that names this shard is another's: there will be another shard
-            self.listener.give_up(channel)
-        else:
+            channel != self._canary
+        ):  # else the slot that names this shard is another's: there will be another shard
             self._moved_elsewhere(channel)
 
     async def _resume(self, channels: Collection[bytes]) -> None:

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from hubbub.brokers.redis.errors import NotSent, Unanswered
 from hubbub.brokers.redis.lane import Lane
 from hubbub.brokers.redis.listener import Listener
-from hubbub.brokers.redis.peers import Peers
+from hubbub.brokers.redis.others import Peers
 
 logger = logging.getLogger(__name__)
 
@@ -73,9 +73,15 @@ class Vigil:
 
     def heard(self, payload: bytes) -> None:
         """Take a canary that arrived, of whichever node."""
-        node, number, life = payload.decode().split(" ", 2)
+        try:
+            node, number, life = payload.decode().split(" ", 2)
+            beat = int(number)
+        except ValueError:
+            logger.warning("Something that is no canary was published where canaries are")
+            return
         if node == self._node:
-            if int(number) == self._number:
+            self._peers.listening()
+            if beat == self._number:
                 self._back.set()
         elif life == LEAVING:
             self._peers.gone(node)
@@ -83,10 +89,10 @@ class Vigil:
             self._peers.heard(node, life)
 
     async def _send_one(self, channel: bytes) -> None:
-        if self._listener.problem is not None or self._lane.problem is not None:
-            beat = self._lane.tell("SPUBLISH", channel, self._words())
-            beat.add_done_callback(asyncio.Future.exception)  # others want to know that this node is there
-            return
+        if not self._lane.is_connected:
+            return  # it is being connected
+        # Sent even where it need not come back: others want to know that this node is there, and an answer is due.
+        is_due_back = self._listener.problem is None and self._lane.problem is None
         self._number += 1
         self._back.clear()
         is_answered = False
@@ -94,16 +100,14 @@ class Vigil:
             async with asyncio.timeout(DEADLINE):
                 await self._lane.tell("SPUBLISH", channel, self._words())
                 is_answered = True
-                await self._back.wait()
+                if is_due_back:
+                    await self._back.wait()
         except (NotSent, Unanswered, RedisError):
             return  # the lane knows, and connects anew
         except TimeoutError:
-            pass
-        else:
-            return
-        self._missed("a canary did not come back" if is_answered else "Redis does not answer")
-        if not is_answered:
-            self._lane.fail("Redis does not answer")
+            self._missed("a canary did not come back" if is_answered else "Redis does not answer")
+            if not is_answered:
+                self._lane.fail("Redis does not answer")
 
     def _missed(self, problem: str) -> None:
         if self._listener.problem is None:

@@ -9,5 +9,6 @@
 
 from hubbub.testing.conformance.broker import BrokerSuite
 from hubbub.testing.conformance.presence import PresenceSuite
+from hubbub.testing.conformance.recovery import RecoverySuite
 
-__all__ = ["BrokerSuite", "PresenceSuite"]
+__all__ = ["BrokerSuite", "PresenceSuite", "RecoverySuite"]

@@ -4,9 +4,10 @@
 -- Returns 1 where something was lost.
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'top', 'id')
 local top, offset = tonumber(known[2]), tonumber(ARGV[2])
-if known[1] ~= ARGV[1] then return 0 end
+-- No epoch: whoever reads or publishes next begins one. A later one: others found out, or it was empty for a while.
+if not known[1] or known[1] > ARGV[1] then return 0 end
 local began = top
-if top >= offset then
+if known[1] == ARGV[1] and top >= offset then
   local id = known[3]
   if top > offset then
     local entry = redis.call('XRANGE', KEYS[2], offset .. '-0', offset .. '-0')[1]

@@ -1,8 +1,9 @@
 -- Gives a publication its place, keeps it, and hands it to every subscriber, in one step.
--- KEYS: meta, stream, channel[, idempotency]
--- ARGV: payload, id, size, ttl (ms), an epoch should one be needed, seconds for the idempotency key
+-- KEYS: meta, stream[, idempotency]
+-- ARGV: payload, id, size, ttl (ms), an epoch should one be needed, seconds for the idempotency key, channel
+-- The channel is no key: one that is missing would have a cluster that moves the slot put off everything.
 -- Returns epoch, offset, id, and whether it is new.
-local meta, stream, channel, once = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local meta, stream, once, channel = KEYS[1], KEYS[2], KEYS[3], ARGV[7]
 local payload, id, size, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 if once then
   local seen = redis.call('GET', once)
@@ -31,13 +32,20 @@ if size > 0 then
   redis.call('PEXPIRE', stream, ttl)
   redis.call('PEXPIRE', meta, math.max(2 * ttl, 86400000))
   if offset % 64 == 0 then
-    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 129)
-    local over = 0
-    for index, entry in ipairs(oldest) do
-      if tonumber(entry[2][6]) + ttl > now then break end
-      over = index
-    end
-    if over > 1 then redis.call('XTRIM', stream, 'MINID', oldest[over][1]) end
+    -- Of what has aged away the newest stays, as above; a few at a time, for each is a whole publication.
+    local last
+    repeat
+      local old = redis.call('XRANGE', stream, last and '(' .. last or '-', '+', 'COUNT', 8)
+      local count = #old
+      for _, entry in ipairs(old) do
+        if tonumber(entry[2][6]) + ttl > now then
+          count = 0
+          break
+        end
+        last = entry[1]
+      end
+    until count < 8
+    if last then redis.call('XTRIM', stream, 'MINID', last) end
   end
 end
 if once then

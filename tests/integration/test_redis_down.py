@@ -1,0 +1,194 @@
+"""A Redis that is not there, is full, forgets single keys, or does not let us in."""
+
+import asyncio
+import time
+
+import pytest
+from proxy import RedisProxy
+from redis_faults import well
+from redis_servers import redis_server
+from redis_stage import KEPT, hearing, say, until
+
+from hubbub.brokers.redis import RedisBroker, servers
+from hubbub.brokers.redis.dialing import RIGHTS
+from hubbub.exceptions import ConfigurationError, PublishError, PublishUncertain, TooLarge, Unavailable
+from hubbub.hub.publications import Draft, Kind, Position
+from hubbub.testing.conformance.recovery import Scene
+from hubbub.testing.conformance.transcript import Transcript
+
+SECRET = "hunter2hunter2"
+START = 10.0
+
+
+async def test_while_redis_is_down_sessions_stay_and_are_told(redis):
+    scene = Scene(RedisBroker(redis.url))
+    async with scene.hub.lifespan(scene.app):
+        since = await scene.say("first")
+        async with scene.client(since) as client:
+            transcript = Transcript(since)
+            transcript.read(await client.expect("subscribed"))
+            await redis.cli("SAVE")
+            await redis.kill()
+            with pytest.raises(PublishError) as refused:
+                await scene.hub.publish("room:conformance", "message", {"content": "no"})
+            assert "Redis" in str(refused.value)
+            await client.send({"type": "history", "channel": "room:conformance", "limit": 5, "ref": 1})
+            assert (await client.expect("error"))["code"] == "unavailable"
+            await client.send({"type": "subscribe", "channel": "room:other", "ref": 2})
+            assert (await client.expect("error", within=8.0))["code"] == "unavailable"
+            await client.send({"type": "ping"})
+            await client.expect("pong")
+            await redis.start()
+            await scene.say("second")
+            await scene.check(client, transcript, may_be_told=False)
+
+
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+async def test_leaving_while_redis_is_away_takes_no_time(redis, fault):
+    scene = Scene(RedisBroker(redis.url))
+    before = asyncio.all_tasks()
+    async with scene.hub.lifespan(scene.app), scene.client() as client:
+        await client.expect("subscribed")
+        if fault == "kill":
+            await redis.kill()
+        else:
+            redis.pause()
+        await until(lambda: scene.broker.problem is not None)
+        began = time.monotonic()
+    assert time.monotonic() - began < 2.5
+    assert asyncio.all_tasks() == before
+
+
+async def test_an_answer_that_is_lost_is_uncertain_and_the_same_key_tells(redis):
+    async with RedisProxy(*redis.address) as proxy, hearing(proxy.url) as (broker, _):
+        first = await say(broker, "room:a", key="1")
+        lost = proxy.drop_next(lambda reply: reply.startswith(b"*4\r\n$18\r\n"))
+        lost.add_done_callback(lambda _: proxy.half_open())
+        with pytest.raises(PublishUncertain):
+            await say(broker, "room:a", key="2")
+        await well(broker)
+        second = await say(broker, "room:a", key="2")
+        assert second.offset == first.offset + 1
+        assert (await broker.read("room:a")).top == second
+
+
+async def test_what_nobody_can_have_taken_is_an_error(redis):
+    broker = RedisBroker(redis.url, max_bytes=100)
+    async with broker:
+        with pytest.raises(TooLarge, match="100"):
+            await say(broker, "room:a", "x" * 100)
+        await redis.kill()
+        await until(lambda: broker.problem is not None)
+        began = time.monotonic()
+        for kind in (Kind.MESSAGE, Kind.EPHEMERAL):
+            with pytest.raises(PublishError) as refused:
+                await broker.publish(Draft("room:a", "message", b"1", "i", 1.0, kind), KEPT)
+            assert not isinstance(refused.value, PublishUncertain)
+        asking = (broker.read("room:a"), broker.history("room:a", limit=1), broker.positions(["room:a"]))
+        for answer in await asyncio.gather(*asking, return_exceptions=True):
+            assert isinstance(answer, Unavailable)
+        assert time.monotonic() - began < 4.0
+
+
+async def test_a_full_redis_refuses_in_its_own_words(redis):
+    async with hearing(redis.url, "room:a") as (broker, arrivals):
+        first = await say(broker, "room:a")
+        await redis.cli("CONFIG", "SET", "maxmemory", 1)
+        with pytest.raises(PublishError, match="used memory > 'maxmemory'") as refused:
+            await say(broker, "room:a")
+        assert not isinstance(refused.value, PublishUncertain)
+        assert (await broker.read("room:a", first)).whole
+        await redis.cli("CONFIG", "SET", "maxmemory", 0)
+        assert (await say(broker, "room:a")).offset == first.offset + 1
+        assert len(await arrivals.count(2)) == 2
+
+
+@pytest.mark.parametrize("evicted", ["meta", "stream"])
+async def test_a_key_that_is_evicted_alone_gives_no_false_whole(redis, evicted):
+    async with hearing(redis.url, "room:a") as (broker, _):
+        positions = [await say(broker, "room:a") for _ in range(5)]
+        start = Position(positions[0].epoch, 0)
+
+        async def whole(since: Position) -> bool:
+            reading = await broker.read("room:a", since)
+            assert not reading.whole or len(reading.publications) == reading.top.offset - since.offset
+            return reading.whole
+
+        await redis.cli("DEL", getattr(broker.servers.keys.of("room:a"), evicted))
+        for publish in (False, True, True):
+            if publish:
+                await say(broker, "room:a")
+            assert [await whole(each) for each in (start, *positions[:4])] == [False] * 5
+            assert await whole(positions[4]) is (evicted == "stream")
+            assert not await whole(Position(positions[4].epoch, 5, "another"))
+
+
+async def refused(url: str) -> str:
+    """Try to start; return why that cannot be."""
+    began = time.monotonic()
+    tasks = len(asyncio.all_tasks())
+    with pytest.raises(ConfigurationError) as error:
+        async with RedisBroker(url):
+            pass
+    assert time.monotonic() - began < START
+    assert SECRET not in f"{error.value}{error.value.__cause__!r}"
+    assert len(asyncio.all_tasks()) == tasks
+    return str(error.value)
+
+
+async def test_a_login_that_is_refused_is_said_at_once(redis):
+    await redis.cli("CONFIG", "SET", "requirepass", "right")
+    began = time.monotonic()
+    host = f"127.0.0.1:{redis.port}"
+    for login in (f":{SECRET}@", f"nobody:{SECRET}@", ""):
+        assert "Check user and password" in await refused(f"redis://{login}{host}")
+    assert "DB index" in await refused(f"redis://:right@{host}/99")
+    assert time.monotonic() - began < 2.0
+    async with RedisBroker(f"redis://:right@{host}") as broker:
+        assert broker.problem is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ("-info", "'info'"),
+        ("-ssubscribe", "'ssubscribe'"),
+        ("resetchannels", "channel"),
+        ("resetkeys", "key"),
+    ],
+)
+async def test_a_user_without_the_rights_is_told_which_at_once(redis, rules, said):
+    await redis.cli("ACL", "SETUSER", "limited", "on", f">{SECRET}", "~*", "&*", "+@all", *rules.split())
+    began = time.monotonic()
+    why = await refused(f"redis://limited:{SECRET}@127.0.0.1:{redis.port}")
+    assert said in why
+    assert "+ssubscribe" in why
+    assert time.monotonic() - began < 2.0
+
+
+async def test_the_rights_that_the_message_names_are_enough(redis):
+    rights = [word for word in RIGHTS.split() if word[0] in "~&+"]
+    await redis.cli("ACL", "SETUSER", "limited", "on", f">{SECRET}", *rights)
+    async with hearing(f"redis://limited:{SECRET}@127.0.0.1:{redis.port}", "room:a") as (broker, arrivals):
+        await say(broker, "room:a", key="k")
+        await say(broker, "room:a")
+        assert len((await broker.history("room:a", limit=5)).publications) == 2
+        await broker.positions(["room:a"])
+        assert len(await arrivals.count(2)) == 2
+
+
+async def test_tls_where_there_is_none_is_said_in_time(redis, monkeypatch):
+    monkeypatch.setattr(servers, "START", 3.5)
+    assert "does it speak TLS?" in await refused(f"rediss://:{SECRET}@127.0.0.1:{redis.port}")
+
+
+async def test_another_arrangement_is_said_at_once(redis, tmp_path):
+    assert "cluster support disabled" in await refused(f"redis+cluster://127.0.0.1:{redis.port}")
+    async with redis_server(tmp_path / "cluster", "cluster-enabled yes") as node:
+        assert "redis+cluster://" in await refused(node.url)
+    assert "SENTINEL" in (await refused(f"redis+sentinel://127.0.0.1:{redis.port}/main")).upper()
+
+
+async def test_a_redis_that_is_not_there_is_said_in_time(redis):
+    await redis.kill()
+    assert f"127.0.0.1:{redis.port}" in await refused(f"redis://:{SECRET}@127.0.0.1:{redis.port}")
