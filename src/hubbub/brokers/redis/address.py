@@ -93,7 +93,7 @@ class Address:
             arrangement = Arrangement(scheme)
         except ValueError:
             raise ConfigurationError(
-                f"A Redis address begins with redis://, rediss://, redis+sentinel:// or redis+cluster://: {FORMS}."
+                f"A Redis address begins with redis://, rediss://, redis+sentinel:// or redis+cluster://, as in {FORMS}."
             ) from None
         if parts.fragment or "@" in parts.path:
             raise ConfigurationError(f"A Redis address has no # and no @ behind its host. {ENCODE}")
