@@ -88,6 +88,11 @@ async def test_several_processes_are_refused(tmp_path):
     [
         ({"HEARTBEAT": "5"}, "HUBBUB_HEARTBEAT is not a setting: did you mean HUBBUB_HEARTBEAT_INTERVAL?"),
         ({"REDIS_URL": "memcached://ada:secret@x"}, "A Redis address begins with redis://, "),
+        ({"REDIS_URL": "redis://127.0.0.1:1"}, "redis://127.0.0.1:1/0 cannot be used: Redis at 127.0.0.1:1"),
+        (
+            {"REDIS_URL": "rediss://localhost?tls_ca=none.pem"},
+            "tls_ca=none.pem of the Redis address is no file.",
+        ),
         ({"SECRET_KEY": "short"}, "HUBBUB_SECRET_KEY has 5 bytes, and 32 are needed at least"),
         (
             {"ALLOWED_ORIGINS": "a.example"},

@@ -122,7 +122,7 @@ async def asked(asking: Awaitable[Any]) -> Any:
     try:
         return await asking
     except (NotSent, Unanswered, RedisError) as error:
-        raise AuthenticationUnavailable(f"Credentials cannot be checked at the moment: {error}") from error
+        raise AuthenticationUnavailable("Credentials cannot be checked at the moment: try again.") from error
 
 
 def written_identity(identity: Identity) -> str:

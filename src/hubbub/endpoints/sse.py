@@ -76,7 +76,8 @@ class SSEEndpoint:
 
     async def __call__(self, request: Request, wish: Wish) -> Response:
         """Answer a request: with a stream, or with a problem (RFC 9457) and no half of a stream."""
-        if is_closed_id(request.headers.get("last-event-id", "")):
+        asked = request.headers.get("last-event-id") or request.query_params.get("last_event_id", "")
+        if is_closed_id(asked):
             return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
         if not accepts_events(request.headers.getlist("accept")):
             return problem(

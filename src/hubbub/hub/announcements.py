@@ -216,9 +216,9 @@ class Announcer:
                 await self._publisher.put(namespace, draft)
             else:
                 await self._publisher.put(namespace, draft, f"\0left\0{departure}\0{user_id}")
-        except PublishError:
+        except PublishError as error:
             # Announcements may be lost (they are not stored); the members' next `presence` is right again.
             what = "was lost" if departure is None else "has to be made again"
-            logger.warning("An announcement for %r %s", channel, what, exc_info=True)
+            logger.debug("An announcement for %r %s: %s", channel, what, error)
             return False
         return True

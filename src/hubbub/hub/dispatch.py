@@ -42,6 +42,11 @@ Step = Callable[[Session, Any], Awaitable[None]]
 MAX_PAGE = 1000
 PAGE_BYTES = 1_048_576
 """A page of history holds fewer publications than were asked for where their data is more than this."""
+NOT_PUBLISHED = {
+    ErrorCode.UNAVAILABLE: "It was not published: the broker cannot take it at the moment. Try again.",
+    ErrorCode.UNCERTAIN: "Whether it was published is not known: repeat it with the same idempotency_key.",
+}
+"""What clients are told; what stands behind the server is not for them."""
 FLOOD = 500
 """After so many more refusals for their rate than messages taken a connection is closed with 1008."""
 
@@ -128,8 +133,9 @@ class Dispatcher:
             if isinstance(error, RateLimited) and session.bucket.refused >= FLOOD:
                 self._connections.close(session, CloseCode.POLICY_VIOLATION, "Too many messages")
         except PublishError as error:
-            logger.warning("A publication of user %r was not taken: %s", session.user_id, error)
-            self._fail(session, error.code, str(error), ref)
+            # Counted, and not logged for each: the broker says once what is wrong with it.
+            logger.debug("A publication of user %r was not taken: %s", session.user_id, error)
+            self._fail(session, error.code, NOT_PUBLISHED[error.code], ref)
         except Exception:
             logger.exception("A command of user %r failed", session.user_id)
             self._statistics.failures += 1

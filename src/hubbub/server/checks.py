@@ -5,11 +5,12 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hubbub import ConfigurationError, Hub, HubbubError, JWKSet
+from hubbub import ConfigurationError, HubbubError, JWKSet
 from hubbub.server.app import create_app
 from hubbub.server.data_dir import running_at
 from hubbub.server.namespaces import read_namespaces
 from hubbub.server.settings import Settings, load_settings
+from hubbub.server.shared import reach_shared
 from hubbub.server.signing_keys import make_folder, readable_by_others, signing_keys
 
 
@@ -101,14 +102,8 @@ def redis(settings: Settings) -> str:
     """Reach Redis, as a node that starts does."""
     if settings.redis_url is None:
         return "none configured: one process, in memory"
-    url = settings.redis_url.get_secret_value()
-    hub = Hub(broker=url, allow_anonymous=True)
-
-    async def reach() -> str:
-        async with hub.lifespan(None):
-            return f"reached, at {url.rpartition('@')[2].partition('?')[0]}"
-
-    return asyncio.run(reach())
+    reach_shared(settings)
+    return f"reached, at {settings.redis_url.get_secret_value().rpartition('@')[2].partition('?')[0]}"
 
 
 def application(settings: Settings) -> str:

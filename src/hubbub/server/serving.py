@@ -12,6 +12,7 @@ from hubbub.server.data_dir import announce, only_server
 from hubbub.server.listening import listen
 from hubbub.server.logs import configure_logs
 from hubbub.server.settings import PREFIX, Settings
+from hubbub.server.shared import reach_shared
 from hubbub.server.signing_keys import signing_keys
 from hubbub.server.supervising import Patience, Supervisor
 from hubbub.server.tokens import issue_code, sign_in_link
@@ -43,6 +44,7 @@ def serve(settings: Settings, host: str, port: int, workers: int = 1) -> None:
     """
     check_workers(settings, workers)
     configure_logs(settings)
+    reach_shared(settings)  # here it is one line; in the lifespan it would be a traceback
     shared = settings.redis_url is not None
     with (
         only_server(settings.data_dir, shared=shared) as lock,

@@ -1,5 +1,6 @@
 """What the processes of one system share, where the settings name a Redis: the parts that must not be in one process's memory."""
 
+import asyncio
 from dataclasses import dataclass
 
 from hubbub.authentication.tickets import TicketStore, UsedIds
@@ -27,6 +28,22 @@ class Shared:
     tickets: TicketStore | None = None
     used: UsedIds | None = None
     attempts: Attempts | None = None
+
+
+def reach_shared(settings: Settings) -> None:
+    """Reach what the settings name, as a node that starts does, and let it go.
+
+    Raises:
+        ConfigurationError: it cannot be reached, or refuses; the message says why.
+    """
+    broker = choose_shared(settings).broker
+    if broker is not None:
+        asyncio.run(_reach(broker))
+
+
+async def _reach(broker: Broker) -> None:
+    async with broker:
+        pass
 
 
 def choose_shared(settings: Settings) -> Shared:

@@ -201,7 +201,9 @@ class TestAnswers:
             publishing = stage.start(publish(ada))
             (await stage.broker.held()).fail(failure)
             answer = await publishing
-            assert (answer["type"], answer["code"], answer["message"]) == ("error", code, str(failure))
+            assert (answer["type"], answer["code"]) == ("error", code)
+            assert "published" in answer["message"]
+            assert str(failure) not in answer["message"]  # what stands behind the server is not for clients
             raising = stage.start(stage.say(ROOM, "hi"))
             (await stage.broker.held()).fail(failure)
             with pytest.raises(type(failure)):

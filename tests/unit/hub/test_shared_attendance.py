@@ -114,7 +114,7 @@ async def test_an_announcement_that_failed_is_made_by_whoever_is_handed_it_again
         ada, bob = await into(stage, "ada", "bob")
         stage.broker.hold("publish", when=when)
         leaving = stage.start(bob.leave())
-        with caplog.at_level(logging.WARNING):
+        with caplog.at_level(logging.DEBUG):
             (await stage.broker.held()).fail(PublishError("no broker"))
             await leaving
         stage.broker.let("publish")

@@ -1,7 +1,6 @@
 """The broker of many nodes: streams in Redis, and sharded pub/sub between the nodes."""
 
 import asyncio
-import logging
 from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +9,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from hubbub.brokers.redis.address import Address
+from hubbub.brokers.redis.complaints import Complaints
 from hubbub.brokers.redis.errors import NotSent, Unanswered
 from hubbub.brokers.redis.keys import ChannelKeys
 from hubbub.brokers.redis.life import new_epoch
@@ -20,8 +20,6 @@ from hubbub.exceptions import ConfigurationError, PublishError, PublishUncertain
 from hubbub.hub.broker import Reading, Receiver, Retention
 from hubbub.hub.publications import MESSAGE, Draft, Position, Publication
 from hubbub.types import Epoch
-
-logger = logging.getLogger(__name__)
 
 IDEMPOTENCY_WINDOW = 300
 """Seconds in which a repeated idempotency key publishes nothing new."""
@@ -53,6 +51,7 @@ class RedisBroker:
         self.servers = Servers(Address.parse(redis)) if isinstance(redis, str) else redis
         self._max_bytes = max_bytes
         self._receiver: Receiver | None = None
+        self._complaints = Complaints()
         self._subscribed: dict[bytes, tuple[str, ChannelKeys]] = {}
         self._kept_alive: dict[str, float] = {}
 
@@ -106,7 +105,7 @@ class RedisBroker:
         except BaseException as error:
             self._subscribed.pop(keys.channel, None)
             if isinstance(error, NotSent):
-                raise Unavailable(str(error)) from error
+                raise self._unreadable(error) from error
             raise
 
     async def unsubscribe(self, channel: str) -> None:
@@ -160,10 +159,9 @@ class RedisBroker:
         try:
             epoch, offset, body = payload.split(b":", 2)
             publication = unpack(name, epoch.decode(), int(offset), body)
-        except (msgspec.DecodeError, ValueError):
-            logger.exception(
-                "A publication of %r cannot be read; is another version of Hubbub on this Redis?", name
-            )
+        except (msgspec.DecodeError, ValueError) as error:
+            about = f"A publication of {name!r} cannot be read; is another version of Hubbub on this Redis?"
+            self._complaints.complain(about, error)
             return
         if publication.offset:
             self.servers.seen.note(name, publication.epoch, publication.offset, publication.id)
@@ -190,6 +188,8 @@ class RedisBroker:
         except Unanswered as error:
             raise PublishUncertain(str(error)) from error
         except (NotSent, RedisError) as error:
+            if isinstance(error, RedisError):
+                self._complaints.complain("Redis refused a publication", error)
             raise PublishError(str(error)) from error
 
     async def _send(self, keys: ChannelKeys, *command: Any) -> None:
@@ -198,6 +198,8 @@ class RedisBroker:
         except Unanswered as error:
             raise PublishUncertain(str(error)) from error
         except (NotSent, RedisError) as error:
+            if isinstance(error, RedisError):
+                self._complaints.complain("Redis refused a publication", error)
             raise PublishError(str(error)) from error
 
     async def _read(self, channel: str, way: str, first: str | int, second: int, third: str) -> Reading:
@@ -207,7 +209,7 @@ class RedisBroker:
                 READ, keys.slot, (keys.meta, keys.stream), (way, first, second, third, new_epoch())
             )
         except (NotSent, Unanswered, RedisError) as error:
-            raise Unavailable(f"The streams cannot be read at the moment: {error}") from error
+            raise self._unreadable(error) from error
         epoch = Epoch(epoch.decode())
         position = Position(epoch, top, last_id.decode() or None)
         if position.offset and position.id is not None:
@@ -217,11 +219,18 @@ class RedisBroker:
         )
         return Reading(position, publications, bool(whole), began)
 
+    def _unreadable(self, error: Exception) -> Unavailable:
+        """Say so to clients, who are not to know what stands behind the server; and the rest to operators."""
+        if isinstance(error, RedisError):
+            self._complaints.complain("Redis refused to have a stream read", error)
+        return Unavailable("The streams cannot be reached at the moment: try again.")
+
     def _unpacked(self, channel: str, epoch: Epoch, offset: int, payload: bytes) -> Publication:
         try:
             return unpack(channel, epoch, offset, payload)
         except (msgspec.DecodeError, ValueError) as error:
-            raise Unavailable(f"{channel!r} holds what this version cannot read: {error}") from error
+            self._complaints.complain(f"{channel!r} holds what this version cannot read", error)
+            raise Unavailable("The stream holds what this server cannot read.") from error
 
     async def _position(self, channel: str, now: float) -> Position:
         keys = self.servers.keys.of(channel)
@@ -235,7 +244,7 @@ class RedisBroker:
                 await self.servers.ask(keys.slot, "PEXPIRE", keys.meta, 86_400_000, "GT")
             epoch, top, last_id = await self.servers.ask(keys.slot, "HMGET", keys.meta, "epoch", "top", "id")
         except (NotSent, Unanswered, RedisError) as error:
-            raise Unavailable(f"The streams cannot be read at the moment: {error}") from error
+            raise self._unreadable(error) from error
         if epoch is None:
             return NOWHERE
         return Position(Epoch(epoch.decode()), int(top), last_id.decode() if last_id else None)

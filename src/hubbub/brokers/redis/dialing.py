@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Connection, SSLConnection
@@ -22,6 +23,7 @@ from redis.exceptions import (
 
 from hubbub.brokers.redis.address import Address, Arrangement, Server
 from hubbub.brokers.redis.errors import NotSent, Refused
+from hubbub.exceptions import ConfigurationError
 
 CONNECT = 3.0
 """Seconds that a connection may take, its greeting included."""
@@ -77,9 +79,14 @@ class Dialer:
     Args:
         address: of the Redis.
         name: what the connections are called, for `CLIENT LIST`.
+
+    Raises:
+        ConfigurationError: the certificates that the address names are not there.
     """
 
     def __init__(self, address: Address, name: str) -> None:
+        if address.tls_ca is not None and not Path(address.tls_ca).is_file():
+            raise ConfigurationError(f"tls_ca={address.tls_ca} of the Redis address is no file.")
         self.address = address
         self._name = name
         self._known = list(address.servers)
@@ -195,7 +202,9 @@ def explain(server: Server, error: Exception, *, tls: bool = False) -> NotSent:
     said = str(error) or ("it does not answer; does it speak TLS?" if tls else "it does not answer")
     cause = error.__cause__ or error.__context__
     if isinstance(error, AuthenticationError | AuthorizationError):
-        return Refused(f"Redis at {server} refuses the login: {said}. Check user and password in the address")
+        return Refused(
+            f"Redis at {server} refuses the login: {said.rstrip('.')}. Check user and password in the address"
+        )
     if isinstance(error, NoPermissionError):
         return Refused(f"Redis at {server}: {said}. {RIGHTS}")
     if isinstance(error, ResponseError):

@@ -195,7 +195,7 @@ class RedisPresence:
         try:
             return await asking
         except (NotSent, Unanswered, RedisError) as error:
-            raise Unavailable(f"Who is present cannot be read or changed at the moment: {error}") from error
+            raise Unavailable("Who is present cannot be read or changed at the moment: try again.") from error
 
 
 async def together(work: Iterable[Any]) -> list[Any]:
