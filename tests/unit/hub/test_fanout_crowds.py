@@ -424,7 +424,7 @@ class Play:
                     epoch, place = message["epoch"], message["offset"]
                 case "reset":
                     assert message["epoch"] != epoch or place == 0, sent
-                    epoch, place = message["epoch"], 0
+                    epoch, place = message["epoch"], message["offset"]
                 case "message":
                     assert place is not None, sent
                     assert message["offset"] == self.next_for(user, epoch, place), sent
