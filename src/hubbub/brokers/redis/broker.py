@@ -1,7 +1,7 @@
 """The broker of many nodes: streams in Redis, and sharded pub/sub between the nodes."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -81,15 +81,16 @@ class RedisBroker:
         keys = self.servers.keys.of(draft.channel)
         is_kept = draft.kind is MESSAGE and retention.keeps
         if not is_kept and idempotency_key is None:
-            await self._send(keys, "SPUBLISH", keys.channel, b":0:" + payload)
+            await self._taken(self.servers.ask(keys.slot, "SPUBLISH", keys.channel, b":0:" + payload))
             return Position(Epoch(""), 0, draft.id)
         names: list[bytes] = [keys.meta, keys.stream]
         if idempotency_key is not None:
             names.append(keys.idempotency(idempotency_key))
         size = retention.size if is_kept else 0
         ttl = max(1, int(min(retention.ttl, LONGEST_TTL) * 1000))
-        epoch, offset, publication_id, is_new = await self._put(
-            keys, names, (payload, draft.id, size, ttl, new_epoch(), IDEMPOTENCY_WINDOW, keys.channel)
+        arguments = (payload, draft.id, size, ttl, new_epoch(), IDEMPOTENCY_WINDOW, keys.channel)
+        epoch, offset, publication_id, is_new = await self._taken(
+            self.servers.run(PUBLISH, keys.slot, names, arguments)
         )
         position = Position(Epoch(epoch.decode()), offset, publication_id.decode())
         if offset and is_new:
@@ -182,19 +183,10 @@ class RedisBroker:
         except Unavailable as error:
             raise NotSent(str(error)) from error
 
-    async def _put(self, keys: ChannelKeys, names: list[bytes], arguments: Sequence[Any]) -> Any:
+    async def _taken(self, asking: Awaitable[Any]) -> Any:
+        """Wait for the answer to a publication, and raise what its publisher is promised."""
         try:
-            return await self.servers.run(PUBLISH, keys.slot, names, arguments)
-        except Unanswered as error:
-            raise PublishUncertain(str(error)) from error
-        except (NotSent, RedisError) as error:
-            if isinstance(error, RedisError):
-                self._complaints.complain("Redis refused a publication", error)
-            raise PublishError(str(error)) from error
-
-    async def _send(self, keys: ChannelKeys, *command: Any) -> None:
-        try:
-            await self.servers.ask(keys.slot, *command)
+            return await asking
         except Unanswered as error:
             raise PublishUncertain(str(error)) from error
         except (NotSent, RedisError) as error:
