@@ -4,6 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from redis_cluster import Cluster, cluster
+from redis_sentinels import Sentinel, sentinel
 from redis_servers import RedisServer, redis_server
 from serving import Serving, application, hubbub_serve
 
@@ -38,3 +41,24 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
     """A Redis of the test's own, which keeps nothing; `redis_servers` has those that do."""
     async with redis_server(tmp_path) as server:
         yield server
+
+
+MODULE = {"scope": "module", "loop_scope": "module"}
+
+
+@pytest_asyncio.fixture(**MODULE)
+async def single(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
+    async with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(**MODULE)
+async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sentinel]:
+    async with sentinel(tmp_path_factory.mktemp("sentinels")) as run:
+        yield run
+
+
+@pytest_asyncio.fixture(**MODULE)
+async def three(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    async with cluster(tmp_path_factory.mktemp("cluster")) as run:
+        yield run

@@ -1,40 +1,18 @@
 """The broker on Redis: the suite, on every arrangement that the documentation names."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from ageing import age
-from redis_cluster import Cluster, cluster
-from redis_sentinels import Sentinel, sentinel
-from redis_servers import RedisServer, redis_server
+from redis_cluster import Cluster
+from redis_sentinels import Sentinel
+from redis_servers import RedisServer
 
 from hubbub.brokers.redis import RedisBroker
 from hubbub.hub.broker import Broker, Retention
 from hubbub.hub.publications import Draft, Position
 from hubbub.testing import FakeClock
 from hubbub.testing.conformance import BrokerSuite
-
-MODULE = {"scope": "module", "loop_scope": "module"}
-
-
-@pytest_asyncio.fixture(**MODULE)
-async def single(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
-    async with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest_asyncio.fixture(**MODULE)
-async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sentinel]:
-    async with sentinel(tmp_path_factory.mktemp("sentinels")) as run:
-        yield run
-
-
-@pytest_asyncio.fixture(**MODULE)
-async def three(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    async with cluster(tmp_path_factory.mktemp("cluster")) as run:
-        yield run
 
 
 class OnRedis(BrokerSuite):

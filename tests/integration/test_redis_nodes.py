@@ -40,6 +40,14 @@ async def fill(redis, *channels: str) -> str:
     return position.epoch
 
 
+async def know_each_other(*brokers: RedisBroker) -> None:
+    """Wait until each has heard a canary of every other one, so that it waits for them."""
+    ids = {broker.servers.node for broker in brokers}
+    await until(
+        lambda: all({*broker.servers._peers._heard} >= ids - {broker.servers.node} for broker in brokers)
+    )
+
+
 async def test_what_any_node_saw_begins_a_new_epoch_before_anybody_publishes(redis):
     async with (
         hearing(redis.url, "room:0") as (first, at_first),
@@ -49,7 +57,7 @@ async def test_what_any_node_saw_begins_a_new_epoch_before_anybody_publishes(red
         brokers = [first, second, third]
         await fill(redis, *ROOMS)
         seen = [(await arrivals.count(5))[-1] for arrivals in (at_first, at_second, at_third)]
-        await asyncio.sleep(1.2)  # a canary of each is heard by the others
+        await know_each_other(*brokers)
         await redis.restart()
         positions = await asyncio.gather(
             *(persist(broker, ROOMS[(at + 1) % 3]) for at, broker in enumerate(brokers))
@@ -73,7 +81,7 @@ async def test_a_node_that_was_away_is_not_waited_for_for_ever_and_finds_it_late
     ):
         await fill(redis, "room:0")
         old = (await at_away.count(5))[-1]
-        await asyncio.sleep(1.2)  # a canary of the other is heard
+        await know_each_other(here, away)
         if is_evicted:
             for key in (await redis.cli("KEYS", "*:life")).split():
                 await redis.cli("DEL", key)

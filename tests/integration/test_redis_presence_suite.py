@@ -1,38 +1,15 @@
 """The presence store on Redis: the suite, on every arrangement that the documentation names."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 from ageing import age
-from redis_cluster import Cluster, cluster
-from redis_sentinels import Sentinel, sentinel
-from redis_servers import RedisServer, redis_server
+from redis_cluster import Cluster
+from redis_sentinels import Sentinel
+from redis_servers import RedisServer
 
 from hubbub.brokers.redis.presence import RedisPresence
 from hubbub.hub.presence import PresenceStore
 from hubbub.testing import FakeClock
 from hubbub.testing.conformance import PresenceSuite
-
-MODULE = {"scope": "module", "loop_scope": "module"}
-
-
-@pytest_asyncio.fixture(**MODULE)
-async def single(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
-    async with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest_asyncio.fixture(**MODULE)
-async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sentinel]:
-    async with sentinel(tmp_path_factory.mktemp("sentinels")) as run:
-        yield run
-
-
-@pytest_asyncio.fixture(**MODULE)
-async def three(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    async with cluster(tmp_path_factory.mktemp("cluster")) as run:
-        yield run
 
 
 class OnRedis(PresenceSuite):
