@@ -7,6 +7,7 @@ from ageing import age
 from redis_cluster import Cluster
 from redis_sentinels import Sentinel
 from redis_servers import RedisServer
+from redis_stage import hearing, until
 
 from hubbub.brokers.redis import RedisBroker
 from hubbub.hub.broker import Broker, Retention
@@ -74,3 +75,14 @@ async def test_a_publication_is_one_command(redis: RedisServer):
 
 def draft(number: int) -> Draft:
     return Draft("room:a", "message", b"%d" % number, f"id-{number}", 1.0)
+
+
+async def test_a_channel_that_moved_is_read_again(three: Cluster):
+    """What was published on the way to the other server was heard by nobody; no later publication need show it."""
+    async with hearing(three.url, "room:a") as (broker, arrivals):
+        slot = broker.servers.keys.of("room:a").slot
+        source = await three.owner(slot)
+        await three.move_slot(slot, next(node for node in three.nodes if node is not source))
+        await until(lambda: "room:a" in arrivals.mended)
+        assert arrivals.interruptions == ["moved"]
+        await until(lambda: broker.problem is None)
