@@ -63,9 +63,11 @@ def sign_in(open_page):
 
 async def enter(page, room):
     """Join a room by its name and wait until the server has let us in."""
-    if not await page.get_by_label("Join a room by name").is_visible():
-        await page.get_by_role("button", name="Rooms", exact=True).click()
-    await page.get_by_label("Join a room by name").fill(room)
+    name, drawer = page.get_by_label("Join a room by name"), page.get_by_role("button", name="Rooms", exact=True)
+    await expect(name.or_(drawer).filter(visible=True).first).to_be_visible()
+    if not await name.is_visible():
+        await drawer.click()
+    await name.fill(room)
     await page.keyboard.press("Enter")
     await expect(page.get_by_test_id("room-title")).to_have_text(room)
     await expect(page.get_by_test_id("here-count")).not_to_have_text("0")

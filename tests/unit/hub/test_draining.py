@@ -96,7 +96,7 @@ async def test_one_is_told_then_closed_and_then_it_is_over():
         await turns()
         await crowd.go_away(within=2)
         assert crowd.told == [0]
-        assert LEAD <= crowd.after[0] < LEAD + 1 / GENTLE
+        assert LEAD <= crowd.after[0] <= LEAD + 1 / GENTLE
         assert crowd.after[0] + LINGER <= crowd.closed[0] <= crowd.after[0] + LINGER + 0.2 + TICK
         await turns()
         assert run.done()
