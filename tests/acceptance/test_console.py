@@ -63,7 +63,10 @@ def sign_in(open_page):
 
 async def enter(page, room):
     """Join a room by its name and wait until the server has let us in."""
-    name, drawer = page.get_by_label("Join a room by name"), page.get_by_role("button", name="Rooms", exact=True)
+    name, drawer = (
+        page.get_by_label("Join a room by name"),
+        page.get_by_role("button", name="Rooms", exact=True),
+    )
     await expect(name.or_(drawer).filter(visible=True).first).to_be_visible()
     if not await name.is_visible():
         await drawer.click()

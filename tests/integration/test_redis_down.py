@@ -1,4 +1,4 @@
-"""A Redis that is not there, is full, forgets single keys, or does not let us in."""
+"""A Redis that is not there, is full, forgets single keys, is written to by others, or does not let us in."""
 
 import asyncio
 import time
@@ -78,7 +78,7 @@ async def test_what_nobody_can_have_taken_is_an_error(redis):
         with pytest.raises(TooLarge, match="100"):
             await say(broker, "room:a", "x" * 100)
         await redis.kill()
-        await until(lambda: broker.problem is not None)
+        await until(lambda: not broker.servers._shards[0].lane.is_connected)
         began = time.monotonic()
         for kind in (Kind.MESSAGE, Kind.EPHEMERAL):
             with pytest.raises(PublishError) as refused:
@@ -101,6 +101,44 @@ async def test_a_full_redis_refuses_in_its_own_words(redis):
         await redis.cli("CONFIG", "SET", "maxmemory", 0)
         assert (await say(broker, "room:a")).offset == first.offset + 1
         assert len(await arrivals.count(2)) == 2
+
+
+FOREIGN = {
+    "meta is a text": [("DEL", "meta"), ("SET", "meta", "x")],
+    "meta has no number": [("HSET", "meta", "top", "x")],
+    "stream is a list": [("DEL", "stream"), ("RPUSH", "stream", "x")],
+    "stream has a later entry": [("XADD", "stream", "*", "p", "x")],
+    "stream has entries of others": [
+        ("DEL", "stream"),
+        *(("XADD", "stream", f"{n}-0", "x", "y") for n in range(1, 4)),
+    ],
+    "key of the publisher is a list": [("RPUSH", "once", "x")],
+}
+
+
+@pytest.mark.parametrize("commands", FOREIGN.values(), ids=FOREIGN.keys())
+@pytest.mark.parametrize("reader_first", [True, False], ids=["read", "published"])
+async def test_what_others_wrote_to_our_keys_costs_the_past_and_no_more(redis, commands, reader_first):
+    async with hearing(redis.url, "room:a") as (broker, arrivals):
+        positions = [await say(broker, "room:a") for _ in range(3)]
+        keys = broker.servers.keys.of("room:a")
+        names = {"meta": keys.meta, "stream": keys.stream, "once": keys.idempotency("k")}
+        for command, key, *rest in commands:
+            await redis.cli(command, names[key].decode(), *rest)
+        await broker.positions(["room:a"])
+        if reader_first:
+            await broker.read("room:a", positions[0])
+            await broker.history("room:a", limit=9)
+        positions += [await say(broker, "room:a", key=key) for key in ("k", None)]
+        reading = await broker.read("room:a", positions[0])
+        if reading.whole:
+            assert [each.id for each in reading.publications] == [each.id for each in positions[1:]]
+        new = await say(broker, "room:a")
+        since = await broker.read("room:a", reading.top)
+        assert (since.whole, [each.id for each in since.publications]) == (True, [new.id])
+        assert (await broker.history("room:a", limit=1)).publications == since.publications
+        assert await broker.positions(["room:a"]) == [new]
+        assert len(await arrivals.count(6)) == 6
 
 
 @pytest.mark.parametrize("evicted", ["meta", "stream"])

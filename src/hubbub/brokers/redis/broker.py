@@ -236,7 +236,9 @@ class RedisBroker:
                 await self.servers.ask(keys.slot, "PEXPIRE", keys.meta, 86_400_000, "GT")
             epoch, top, last_id = await self.servers.ask(keys.slot, "HMGET", keys.meta, "epoch", "top", "id")
         except (NotSent, Unanswered, RedisError) as error:
+            if str(error).startswith("WRONGTYPE"):
+                return NOWHERE
             raise self._unreadable(error) from error
-        if epoch is None:
+        if epoch is None or top is None or not top.isdigit():
             return NOWHERE
         return Position(Epoch(epoch.decode()), int(top), last_id.decode() if last_id else None)
