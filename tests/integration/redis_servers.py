@@ -19,7 +19,10 @@ from ports import steady_port
 from resp import RedisSaid, Replies, command, text
 from serving import eventually
 
+from hubbub.brokers.redis.dialing import RIGHTS
+
 DEADLINE = 20.0
+LIMITED = "a-password"
 TIED = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 """The child keeps its process id. `preexec_fn` could do the same, but Python warns of it where there are threads."""
 TESTED = ("enable-debug-command yes", "shutdown-timeout 0", "repl-diskless-sync-delay 0")
@@ -52,6 +55,12 @@ class RedisServer:
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    async def limited_url(self) -> str:
+        """Return the URL of a user with the rights that the documentation names, and no others."""
+        rights = [word.rstrip(",") for word in RIGHTS.split() if word[0] in "~&+-"]
+        await self.cli("ACL", "SETUSER", "limited", "reset", "on", f">{LIMITED}", *rights)
+        return f"redis://limited:{LIMITED}@127.0.0.1:{self.port}/0"
 
     @property
     def is_alive(self) -> bool:

@@ -27,7 +27,8 @@ Two = tuple[Servers, Servers]
 @pytest.fixture
 async def two(redis: RedisServer) -> AsyncIterator[Two]:
     """Two nodes' ways to one Redis."""
-    async with Servers(Address.parse(redis.url)) as one, Servers(Address.parse(redis.url)) as other:
+    address = Address.parse(await redis.limited_url())
+    async with Servers(address) as one, Servers(address) as other:
         yield one, other
 
 

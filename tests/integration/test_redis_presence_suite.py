@@ -28,7 +28,7 @@ class TestSingle(OnRedis):
     @pytest.fixture(autouse=True)
     async def server(self, single: RedisServer) -> None:
         await single.cli("FLUSHALL")
-        self.url, self.servers = single.url, (single,)
+        self.url, self.servers = await single.limited_url(), (single,)
 
 
 class TestSentinel(OnRedis):

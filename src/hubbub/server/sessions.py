@@ -26,7 +26,7 @@ class Devices(BaseModel):
 
     sessions: list[Device]
     next_cursor: NextCursor
-    unanswered: int = Field(description="How many nodes did not answer: above 0, this is not all.")
+    complete: bool = Field(description="Whether every node answered: where not, there may be more.")
 
 
 def session_routes(hub: Hub) -> APIRouter:
@@ -57,7 +57,7 @@ def session_routes(hub: Hub) -> APIRouter:
                 for row in listing.rows
             ],
             next_cursor=listing.cursor,
-            unanswered=len(listing.unanswered),
+            complete=listing.is_whole,
         )
 
     @router.delete("/{session_id}", status_code=204, summary="End one of my connections")

@@ -36,7 +36,7 @@ async def test_one_sees_ones_own_devices_and_which_one_asks(house):
         (clients[0].welcome["session_id"], False),
         (clients[1].welcome["session_id"], True),
     }
-    assert (answer["next_cursor"], answer["unanswered"]) == (None, 0)
+    assert (answer["next_cursor"], answer["complete"]) == (None, True)
     assert answer["sessions"][0].keys() == {"id", "since", "transport", "channels", "current"}
 
 

@@ -47,9 +47,8 @@ KEEPALIVE = {
 
 
 RIGHTS = (
-    "Hubbub's user in Redis needs ~hubbub:* &hubbub:* (or the prefix of the address) and +@connection +info +dbsize +get "
-    "+set +del +exists +hmget +hset +pexpire +xadd +xrange +xtrim +time +eval +evalsha +script|load +ssubscribe "
-    "+sunsubscribe +spublish +cluster|slots +asking"
+    "Hubbub's user in Redis needs ~hubbub:* &hubbub:* (or the prefix of the address) and +@read +@write +@pubsub +@scripting "
+    "+@connection -@dangerous +info +dbsize +time, and in a cluster +cluster|slots +asking"
 )
 
 
@@ -127,6 +126,8 @@ class Dialer:
                 async with self._sentinel(sentinel) as connection:
                     found = await ask(connection, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.address.service)
             except NotSent as error:
+                if isinstance(error.__cause__, ResponseError) and "unknown command" in str(error):
+                    error = Refused(f"{sentinel} is no sentinel; without one the address begins with redis://")
                 problems.append(error)
                 continue
             if found:
