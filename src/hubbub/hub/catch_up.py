@@ -1,9 +1,11 @@
 """Bringing a slow session up to date: from its positions, out of the streams, within the namespace's bound."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 
 from hubbub.codes import CloseCode
+from hubbub.exceptions import Unavailable
 from hubbub.hub.background import Background
 from hubbub.hub.broker import Broker, Reading
 from hubbub.hub.namespaces import Overflow
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 Close = Callable[[Session, CloseCode, str], None]
 SLOW = "Too slow: come back with your positions"
+AGAIN = 0.2
+"""Seconds before streams that cannot be reached are tried again."""
 
 
 class CatchUp:
@@ -64,7 +68,8 @@ class CatchUp:
                 if subscription is None:
                     self._finish(session)
                     return
-                await self._bring_up(subscription)
+                if not await self._bring_up(subscription):
+                    await asyncio.sleep(AGAIN)
         except Exception:
             logger.exception("Session %s could not be brought up to date", session.id)
             self._close(session, CloseCode.TRY_AGAIN_LATER, "The streams cannot be read: come back later")
@@ -78,14 +83,25 @@ class CatchUp:
         self._statistics.catch_ups += 1
         session.outlet.proceed()
 
-    async def _bring_up(self, subscription: Subscription) -> None:
-        session, feed, since = subscription.session, subscription.feed, subscription.position
+    async def _bring_up(self, subscription: Subscription) -> bool:
+        """Bring one subscription up to date; return whether its stream could be read."""
+        feed, behind = subscription.feed, subscription.behind
         if not feed.namespace.retention.keeps:  # no stream, no offsets: what was missed is lost, and counted
             subscription.behind = 0
             self._statistics.count(self._statistics.gaps, "not_kept")
-            return
-        overflown, overflow = subscription.overflown, feed.namespace.overflow
+            return True
         held = feed.hold(subscription)
+        try:
+            await self._read(subscription, held, overflown=subscription.overflown)
+        except Unavailable:
+            if subscription.held is held:
+                feed.fall_behind(subscription, behind + sum(len(each.data) for each in held))
+            return False
+        return True
+
+    async def _read(self, subscription: Subscription, held: list[Publication], *, overflown: bool) -> None:
+        session, feed, since = subscription.session, subscription.feed, subscription.position
+        overflow = feed.namespace.overflow
         reading = await self._readings.read(subscription, since)
         if subscription.held is not held:
             return

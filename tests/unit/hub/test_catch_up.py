@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import Guest, Stage, offsets, one, quiet, turns, types
 
+from hubbub.exceptions import Unavailable
 from hubbub.hub.events import ChatMessage
 from hubbub.hub.identity import Identity
 from hubbub.hub.namespaces import NO_HISTORY, History, Namespace, Overflow, Publish, Subscribe
@@ -517,6 +518,31 @@ async def test_a_subscription_that_ends_while_it_is_brought_up_to_date(method):
         await say(stage, 5)
         assert offsets(ada.news()) == []
         assert ROOM not in stage.node.feeds._feeds
+
+
+@pytest.mark.parametrize("method", ["read", "history"])
+async def test_streams_that_are_away_for_a_while_are_waited_for(method):
+    history = History(2) if method == "history" else History()
+    async with Stage(quiet(history=history, overflow=Overflow.DROP_OLDEST)) as stage:
+        ada = await stage.enter("ada")
+        await ada.join("a")
+        ada.outlet.stall()
+        await say(stage, 1, 2, 3, 4)
+        stage.broker.hold(method, when="after")
+        ada.outlet.take()
+        for number in (5, 6):
+            call = await stage.broker.held()
+            await say(stage, number)
+            call.fail(Unavailable("no broker"))
+            await turns()
+            assert ada.session.slow
+        stage.broker.let(method)
+        await stage.settle()
+        assert ada.outlet.closed_with is None
+        assert not ada.session.slow
+        assert offsets(ada.news()) == ([1, 2, 3, 4, 5, 6] if method == "read" else [1, 5, 6])
+        await say(stage, 7)
+        assert offsets(ada.news()) == [7]
 
 
 async def test_streams_that_cannot_be_read_close_it(caplog: pytest.LogCaptureFixture):

@@ -127,7 +127,9 @@ class Dialer:
                     found = await ask(connection, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.address.service)
             except NotSent as error:
                 if isinstance(error.__cause__, ResponseError) and "unknown command" in str(error):
-                    error = Refused(f"{sentinel} is no sentinel; without one the address begins with redis://")
+                    error = Refused(
+                        f"{sentinel} is no sentinel; without one the address begins with redis://"
+                    )
                 problems.append(error)
                 continue
             if found:
