@@ -20,7 +20,8 @@ test: setup-dev           ## every ring of tests; installs what they need or say
 	@scripts/install-chromium
 	@scripts/install-redis
 	@scripts/install-node-peers
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile tests/unit tests/integration tests/acceptance
+	$(BIN)/pytest tests/stress
 
 check: setup-dev          ## lint, format, types, layers, module sizes
 	$(BIN)/ruff check .

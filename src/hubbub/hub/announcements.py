@@ -48,11 +48,10 @@ class Gathered:
         before = self._changes.pop(change.user_id, kind)
         if before is not kind:
             return
-        if change.users > CROWD:
+        # The crowd's announcement may stand for others too, so one who caused it and went back does not cancel it.
+        if change.users > CROWD or (self._of_crowd is not None and self._of_crowd[0] == change.user_id):
             self._of_crowd = change.user_id, kind
             return
-        if self._of_crowd is not None and self._of_crowd[0] == change.user_id:
-            self._of_crowd = None  # what the user did since then is told instead
         self._changes[change.user_id] = kind
 
     def take(self) -> list[tuple[UserId, Kind]]:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stage import turns
 
@@ -235,6 +235,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 7), st.sampled_from([0.0, 0.0, 0.0, 0.
 
 @settings(deadline=None, max_examples=200)
 @given(STEPS, st.sampled_from([0, CROWD - 4, CROWD]))
+@example([(each, 0.0) for each in (2, 2, 0, 0, 0, 2)], CROWD)
 def test_whoever_listens_knows_in_the_end_who_is_there(steps: Any, others: int):
     async def run() -> None:
         room = Room()
