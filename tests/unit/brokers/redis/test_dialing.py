@@ -24,7 +24,7 @@ HERE = Server("h", 1)
     ("error", "hint"),
     [
         (AuthenticationError("WRONGPASS"), "Check user and password"),
-        (NoPermissionError("no"), "+ssubscribe"),
+        (NoPermissionError("no"), "+@pubsub"),
         (ResponseError("DB index is out of range"), "DB index"),
         (ssl.SSLCertVerificationError("self-signed"), "tls_ca"),
         (ssl.SSLError("wrong version"), "TLS"),
