@@ -326,7 +326,7 @@ class Cable:
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
             ends.append(back)
             await asyncio.gather(self._copy(reader, back, "up"), self._copy(there, writer, "down"))
-        except asyncio.CancelledError:
+        finally:  # cancelled, or both have hung up where the other was not to hear it
             for end in ends:
                 end.transport.abort()
             for end in ends:
