@@ -19,6 +19,7 @@ serve: setup-serve        ## the whole server on http://127.0.0.1:8000
 test: setup-dev           ## every ring of tests; installs what they need or says what to install
 	@scripts/install-chromium
 	@scripts/install-redis
+	@scripts/install-postgres
 	@scripts/install-node-peers
 	$(BIN)/pytest -n 2 --dist loadfile tests/unit tests/integration tests/acceptance
 	$(BIN)/pytest tests/stress

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from postgres_servers import PostgresServer, postgres_server
 from redis_cluster import Cluster, cluster
 from redis_sentinels import Sentinel, sentinel
 from redis_servers import RedisServer, redis_server
@@ -41,6 +42,32 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
     """A Redis of the test's own, which keeps nothing; `redis_servers` has those that do."""
     async with redis_server(tmp_path) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """One PostgreSQL for all the tests that do it no harm."""
+    with postgres_server(tmp_path_factory.mktemp("postgres"), "fsync=off") as server:
+        server.run()
+        yield server
+
+
+@pytest.fixture
+async def postgres(tmp_path: Path) -> AsyncIterator[PostgresServer]:
+    """A PostgreSQL of the test's own."""
+    with postgres_server(tmp_path) as server:
+        await server.start()
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/hubbub.db"
+    server: PostgresServer = request.getfixturevalue("shared_postgres")
+    await server.ready()
+    return await server.new_database()
 
 
 MODULE = {"scope": "module", "loop_scope": "module"}

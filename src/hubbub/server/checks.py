@@ -4,14 +4,25 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from hubbub import ConfigurationError, HubbubError, JWKSet
+from hubbub.database import Dialect
+from hubbub.database.schema import State
 from hubbub.server.app import create_app
 from hubbub.server.data_dir import running_at
 from hubbub.server.namespaces import read_namespaces
+from hubbub.server.schema import database_address, reach_database
 from hubbub.server.settings import Settings, load_settings
 from hubbub.server.shared import reach_shared
 from hubbub.server.signing_keys import make_folder, readable_by_others, signing_keys
+
+SCHEMA = {
+    State.EMPTY: "empty as yet",
+    State.OLD: "which `hubbub serve` brings up to date",
+    State.CURRENT: "up to date",
+    State.NEWER: "migrated by a later version, which this one can use",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,7 @@ def run_checks() -> Iterator[Result]:
             ("secret", secret),
             ("namespaces", namespaces),
             ("identity provider", identity_provider),
+            ("database", database),
             ("Redis", redis),
         )
     ]
@@ -96,6 +108,20 @@ def identity_provider(settings: Settings) -> str:
             return await keys.fetch()
 
     return f"{asyncio.run(fetch())} usable keys"
+
+
+def database(settings: Settings) -> str:
+    """Reach the database, and see whether its schema is this version's."""
+    address = database_address(settings)
+    if address.dialect is Dialect.SQLITE and not (file := Path(str(address.url.database))).exists():
+        make_folder(file.parent)
+        return f"{address}, which `hubbub serve` makes"
+    state = reach_database(settings)
+    if state in {State.EMPTY, State.OLD} and address.dialect is Dialect.POSTGRESQL:
+        raise ConfigurationError(
+            f"{address} is reached, and is to be brought up to date: run `hubbub migrate`."
+        )
+    return f"{address}, {SCHEMA[state]}"
 
 
 def redis(settings: Settings) -> str:

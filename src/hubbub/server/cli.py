@@ -7,15 +7,25 @@ from typing import Annotated
 import typer
 
 from hubbub import ConfigurationError, TokenIssuer, __version__
+from hubbub.database.schema import State
 from hubbub.server.app import create_app
 from hubbub.server.bench_command import DEFAULT_ADDRESS, bench
 from hubbub.server.checks import run_checks
 from hubbub.server.data_dir import running_at
 from hubbub.server.durations import seconds
+from hubbub.server.schema import database_address, migrate_schema
 from hubbub.server.serving import serve as run_server
 from hubbub.server.settings import load_settings
 from hubbub.server.signing_keys import LEAST_BYTES, SigningKeys, signing_keys
 from hubbub.server.tokens import issue_code, sign_in_link
+
+DONE = {
+    State.EMPTY: "tables made.",
+    State.OLD: "brought up to date.",
+    State.CURRENT: "up to date already.",
+    State.NEWER: "has the tables of a later version already, which this one can use.",
+}
+"""What `hubbub migrate` says of a database that was so."""
 
 app = typer.Typer(
     name="hubbub",
@@ -94,6 +104,14 @@ def check() -> None:
         typer.echo(str(result))
         wrong = wrong or not result.ok
     raise typer.Exit(1 if wrong else 0)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database up to date; `serve` does so by itself on SQLite."""
+    settings = load_settings()
+    before = migrate_schema(settings)
+    typer.echo(f"{database_address(settings)}: {DONE[before]}")
 
 
 @app.command()

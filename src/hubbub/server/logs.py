@@ -24,8 +24,8 @@ def configure_logs(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
-    # A library's chatter about each request it makes is not the operator's.
-    for name in ("httpx2", "httpcore2"):
+    # A library's chatter about each step it takes is not the operator's.
+    for name in ("httpx2", "httpcore2", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

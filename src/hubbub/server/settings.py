@@ -25,7 +25,6 @@ PREFIX = "HUBBUB_"
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:/\s*s)?", re.ASCII)
 
 NOT_BUILT = {
-    "DATABASE_URL": "database",
     "STORAGE_URL": "storage",
     "SMTP_URL": "mail",
     "JOBS_URL": "jobs",
@@ -92,7 +91,8 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(
-        Path("hubbub-data"), description="Folder of the generated secret; made when missing."
+        Path("hubbub-data"),
+        description="Folder of the SQLite file and the generated secret; made when missing.",
     )
     config: Path | None = Field(
         None,
@@ -126,6 +126,12 @@ class Settings(BaseSettings):
         json_schema_extra=shown("`RS256,ES256,EdDSA`"),
     )
 
+    database_url: SecretStr | None = Field(
+        None,
+        description="Where rows are kept: `postgresql://user:password@host/name`, or `sqlite:///path`; "
+        "see [The database](database.md).",
+        json_schema_extra=shown("SQLite in `DATA_DIR`"),
+    )
     redis_url: SecretStr | None = Field(
         None,
         description="Many nodes on one Redis 7: `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`; "
@@ -255,7 +261,9 @@ def _wrong(name: str) -> str | None:
 
 def _told(details: Any) -> str:
     name = str(details["loc"][0])
-    value = "" if name.startswith("secret") or name == "redis_url" else f"={details['input']}"
+    value = (
+        "" if name.startswith("secret") or name in {"redis_url", "database_url"} else f"={details['input']}"
+    )
     said = details["msg"].removeprefix("Value error, ")
     return f"{PREFIX}{name.upper()}{value}: {said[0].lower()}{said[1:]}."
 

@@ -31,7 +31,14 @@ def test_the_commands_are_those_that_work():
     result = run("--help")
     assert result.exit_code == 0
     commands = result.stdout.partition("Commands:")[2]
-    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == ["serve", "token", "check", "openapi", "bench"]
+    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == [
+        "serve",
+        "token",
+        "check",
+        "migrate",
+        "openapi",
+        "bench",
+    ]
 
 
 async def test_a_token_and_a_link_are_printed(folder):

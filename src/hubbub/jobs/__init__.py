@@ -1,0 +1,1 @@
+"""Background jobs with live progress, on a database."""

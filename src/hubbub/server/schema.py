@@ -1,0 +1,97 @@
+"""The database that the settings name, and its schema before anything is served."""
+
+import asyncio
+from pathlib import Path
+
+from hubbub import ConfigurationError, HubbubError
+from hubbub.database import Address, Database, DatabaseUnavailable, Dialect
+from hubbub.database.schema import State, migrate, state_of
+from hubbub.server.settings import PREFIX, Settings
+from hubbub.server.signing_keys import make_folder
+
+FILE = "hubbub.db"
+"""In `DATA_DIR`."""
+
+
+def database_address(settings: Settings) -> Address:
+    """Return where the database is.
+
+    Raises:
+        ConfigurationError: the setting is no address.
+    """
+    if settings.database_url is not None:
+        try:
+            return Address.parse(settings.database_url.get_secret_value())
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{PREFIX}DATABASE_URL: {error}") from None
+    return Address.of_file(settings.data_dir / FILE)
+
+
+def open_database(settings: Settings) -> Database:
+    """Make what the settings ask for; nothing is connected yet.
+
+    Raises:
+        ConfigurationError: the setting is no address, or the driver is not installed.
+    """
+    return Database(database_address(settings))
+
+
+def prepare_schema(settings: Settings) -> None:
+    """Bring SQLite up to date; see that PostgreSQL is.
+
+    Raises:
+        ConfigurationError: it cannot be reached, or is to be migrated first; the message says by what.
+    """
+    address = database_address(settings)
+    if address.dialect is Dialect.SQLITE:
+        migrate_schema(settings)
+        return
+    state = asyncio.run(_state(settings))
+    if state in {State.EMPTY, State.OLD}:
+        raise ConfigurationError(
+            f"The database {address} has {'no tables' if state is State.EMPTY else 'the tables of an older version'}: "
+            "run `hubbub migrate`, then start again."
+        )
+
+
+def migrate_schema(settings: Settings) -> State:
+    """Bring the database up to date; return what it was.
+
+    Raises:
+        ConfigurationError: it cannot be reached, or does not let us; the message says why.
+    """
+    address = database_address(settings)
+    if address.dialect is Dialect.SQLITE:
+        make_folder(Path(str(address.url.database)).parent)
+    return asyncio.run(_migrate(settings))
+
+
+def reach_database(settings: Settings) -> State:
+    """Reach the database; return how its schema stands.
+
+    Raises:
+        ConfigurationError: it cannot be reached.
+    """
+    return asyncio.run(_state(settings))
+
+
+async def _migrate(settings: Settings) -> State:
+    async with open_database(settings) as database:
+        try:
+            return await migrate(database)
+        except (HubbubError, OSError) as error:
+            raise _unreachable(database, error) from error
+
+
+async def _state(settings: Settings) -> State:
+    async with open_database(settings) as database:
+        try:
+            return await state_of(database)
+        except DatabaseUnavailable as error:
+            raise _unreachable(database, error) from error
+
+
+def _unreachable(database: Database, error: Exception) -> ConfigurationError:
+    cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
+    said = " ".join(str(cause).split())
+    return ConfigurationError(f"The database {database.address} cannot be used: {said.rstrip('.')}.")
