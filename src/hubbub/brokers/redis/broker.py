@@ -18,7 +18,7 @@ from hubbub.brokers.redis.servers import Servers
 from hubbub.brokers.redis.wire import pack, unpack
 from hubbub.exceptions import ConfigurationError, PublishError, PublishUncertain, TooLarge, Unavailable
 from hubbub.hub.broker import Reading, Receiver, Retention
-from hubbub.hub.publications import MESSAGE, Draft, Position, Publication
+from hubbub.hub.publications import MESSAGE, NOWHERE, Draft, Position, Publication
 from hubbub.types import Epoch
 
 IDEMPOTENCY_WINDOW = 300
@@ -30,8 +30,6 @@ KEPT_ALIVE = 3600.0
 """Seconds after which the place of a channel with readers is told not to expire yet."""
 
 PUBLISH, READ = Script("publish"), Script("read")
-
-NOWHERE = Position(Epoch(""), 0)
 
 
 class RedisBroker:
