@@ -1,5 +1,7 @@
 import pytest
 
+from hubbub.hub.publishing import MAX_DEPTH
+
 CHANNEL = "/api/v1/channels/room:general"
 
 
