@@ -82,10 +82,13 @@ async def test_deafness_is_found_told_and_repaired(redis, name, caplog):
                 assert sum(scene.hub.statistics.interruptions.values()) >= 1
                 assert [record for record in caplog.records if "hubbub.brokers.redis" in record.name]
 
+                unheard = len(scene.published)
                 if name != "paused":
                     scene.broker.inner, own = other, scene.broker.inner
                     for number in range(20):  # by somebody who is not deaf
                         await scene.say(f"unheard {number}")
+                        if own.problem is not None:  # else it was quicker, and hears the rest
+                            unheard = len(scene.published)
                     scene.broker.inner = own
                 await getattr(fault, f"{name}_end", lambda: asyncio.sleep(0))()
                 await scene.get_well()
@@ -93,8 +96,8 @@ async def test_deafness_is_found_told_and_repaired(redis, name, caplog):
                     await asyncio.sleep(0)  # what was found goes out at the end of a turn
                 for message in client.waiting():
                     transcript.read(message)
-                transcript.check(scene.published, may_be_told=False)
-                assert transcript.has_reached(scene.published[-1][1]), "well, and not up to date"
+                transcript.check(scene.published[:unheard], may_be_told=False)
+                assert transcript.has_reached(scene.published[unheard - 1][1]), "well, and not up to date"
                 await scene.say("end")
                 await scene.check(client, transcript, may_be_told=False)
 
