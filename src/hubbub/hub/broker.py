@@ -12,7 +12,6 @@ import msgspec
 
 from hubbub.hub.publications import Draft, Position, Publication
 
-
 KEY_TTL = 300.0
 """Seconds in which a repeated idempotency key publishes nothing new, when nothing else is asked for."""
 

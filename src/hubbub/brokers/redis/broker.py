@@ -110,7 +110,9 @@ class RedisBroker:
             try:
                 await self.servers.run(FORGET, names.slot, some, (int(KEY_TTL * 1000),))
             except (NotSent, Unanswered, RedisError) as error:
-                raise Unavailable(f"Idempotency keys are kept for longer than they need be: {error}") from error
+                raise Unavailable(
+                    f"Idempotency keys are kept for longer than they need be: {error}"
+                ) from error
 
     async def subscribe(self, channel: str) -> None:
         """Begin to hear a channel."""
