@@ -1,6 +1,5 @@
 """Hubs with a database, and transactions of an application that has an engine of its own."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hubbub import History, Hub
-from hubbub.database import Address, Database, Dialect, liveness
+from hubbub.database import Address
 from hubbub.database.outbox.tables import outbox
 from hubbub.hub.publications import Publication
 

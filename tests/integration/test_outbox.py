@@ -1,7 +1,5 @@
 """Publications in transactions: what is committed is published once, in order, and nothing else is."""
 
-import asyncio
-
 import pytest
 from outbox_stage import CHANNEL, App, app, engine
 from serving import eventually
@@ -65,7 +63,11 @@ async def test_what_is_wrong_is_told_at_once_and_writes_nothing(url):
 
 async def test_another_kind_of_database_is_not_the_hubs(url, tmp_path, shared_postgres):
     await shared_postgres.ready()
-    other = f"sqlite:///{tmp_path}/other.db" if url.startswith("postgresql") else await shared_postgres.new_database()
+    other = (
+        f"sqlite:///{tmp_path}/other.db"
+        if url.startswith("postgresql")
+        else await shared_postgres.new_database()
+    )
     elsewhere = engine(other)
     async with app(url) as one, elsewhere.connect() as connection:
         with pytest.raises(ConfigurationError, match="hub's database is"):

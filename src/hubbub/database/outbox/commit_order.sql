@@ -6,8 +6,8 @@
 --
 -- A transaction takes all its locks at once and in their order, so that two that share channels cannot wait for each other.
 -- Channels share 1,024 locks, because all locks of a server share one table. Which of them a transaction needs is kept in a
--- setting of the transaction and not read from the rows: reading would have serializable transactions fail that have nothing to
--- do with each other. Savepoints that are rolled back take their part of the setting with them.
+-- setting of the transaction and not read from the rows, and a row is found where it lies: looking into an index would have
+-- serializable transactions fail that have nothing to do with each other. Savepoints that are rolled back take their part of the setting with them.
 --
 -- search_path is that of whoever made the functions: whoever commits may have another one.
 
@@ -34,7 +34,10 @@ BEGIN
     PERFORM set_config('hubbub.outbox_place', nextval('hubbub_outbox_places')::text, true);
     PERFORM set_config('hubbub.outbox_buckets', '', true);
   END IF;
-  UPDATE hubbub_outbox SET place = current_setting('hubbub.outbox_place')::bigint WHERE id = NEW.id;
+  UPDATE hubbub_outbox SET place = current_setting('hubbub.outbox_place')::bigint WHERE ctid = NEW.ctid;
+  IF NOT FOUND THEN  -- it was changed, or deleted, by the transaction that wrote it
+    UPDATE hubbub_outbox SET place = current_setting('hubbub.outbox_place')::bigint WHERE id = NEW.id AND place IS NULL;
+  END IF;
   RETURN NULL;
 END $$;
 -- next

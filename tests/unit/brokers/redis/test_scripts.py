@@ -16,4 +16,6 @@ def test_a_script_is_known_by_its_digest(name):
 
 def test_all_of_them_are_found():
     known = {script.sha for script in every_script()}
-    assert {Script(name).sha for name in ("publish", "read", "compare", "presence", "count", "forget")} == known
+    assert {
+        Script(name).sha for name in ("publish", "read", "compare", "presence", "count", "forget")
+    } == known
