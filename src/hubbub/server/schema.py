@@ -29,15 +29,19 @@ def database_address(settings: Settings) -> Address:
     return Address.of_file(settings.data_dir / FILE)
 
 
-def open_database(settings: Settings) -> Database:
+def open_database(settings: Settings, worker: int | None = None) -> Database:
     """Make what the settings ask for; nothing is connected yet.
 
     Without Redis a server is one process, and its own file in `DATA_DIR` is nobody else's.
 
+    Args:
+        settings: what they are.
+        worker: the number of this process among several.
+
     Raises:
         ConfigurationError: the setting is no address, or the driver is not installed.
     """
-    alone = settings.redis_url is None and settings.database_url is None
+    alone = worker is None and settings.redis_url is None and settings.database_url is None
     return Database(database_address(settings), alone=alone)
 
 
