@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from hubbub import Hub, Limits, SocketsFirst, TokenIssuer, __version__
+from hubbub.database import Database
 from hubbub.server.admin import admin_routes
 from hubbub.server.batches import batch_routes
 from hubbub.server.bodies import BodyLimit, body_limit
@@ -18,6 +19,7 @@ from hubbub.server.namespaces import Policy, read_namespaces
 from hubbub.server.origins import add_cors, page_check
 from hubbub.server.problems import RESPONSES, add_problems
 from hubbub.server.revoking import revoking_routes
+from hubbub.server.schema import open_database, ready
 from hubbub.server.scopes import bearer
 from hubbub.server.sessions import session_routes
 from hubbub.server.settings import Settings
@@ -46,13 +48,14 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
     namespaces = read_namespaces(settings.config)
     tokens = authenticator(settings, keys)
     shared = choose_shared(settings)
-    hub = create_hub(settings, tokens, namespaces, shared)
+    database = open_database(settings, worker)
+    hub = create_hub(settings, tokens, namespaces, shared, database)
     codes = Codes(code_reader(keys), TokenIssuer(keys.current), shared.used)
     secure = (settings.public_url or "").startswith("https://")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with tokens, hub.lifespan(app):
+        async with tokens, ready(database), hub.lifespan(app):
             yield
 
     app = FastAPI(title="Hubbub", version=__version__, lifespan=lifespan, responses=RESPONSES)
@@ -86,7 +89,11 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
 
 
 def create_hub(
-    settings: Settings, tokens: Authenticator, namespaces: Mapping[str, Policy], shared: Shared
+    settings: Settings,
+    tokens: Authenticator,
+    namespaces: Mapping[str, Policy],
+    shared: Shared,
+    database: Database,
 ) -> Hub:
     """Build the hub with its namespaces."""
     hub = Hub(
@@ -109,6 +116,7 @@ def create_hub(
         presence_lease=settings.presence_lease,
         presence_grace=settings.presence_grace,
         drain_time=settings.drain_time,
+        database=database,
     )
     for name, policy in namespaces.items():
         hub.namespace(name, **policy)
