@@ -96,13 +96,14 @@ class Stage:
         await self.jobs.__aexit__(*args)
         await self.database.engine.dispose()
 
-    async def process(self, *, concurrency=10, drain=5.0, kills=0, seed=0) -> JobProcess:
+    async def process(self, *, concurrency=10, drain=5.0, kills=0, seed=0, is_awaited=True) -> JobProcess:
         """Start one; return when it runs."""
         log = next(self._logs)
         pid = self._nursery.fork(log, self.url, self.folder, LEASE, concurrency, drain, kills, seed)
         process = JobProcess(pid, log)
         self._stack.callback(process.end)
-        await process.says("ready")
+        if is_awaited:
+            await process.says("ready")
         return process
 
     async def stop(self, process: JobProcess) -> None:

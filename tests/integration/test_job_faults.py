@@ -196,8 +196,8 @@ async def test_a_file_that_another_process_locks_holds_up_and_loses_nothing(tmp_
         process = await stage.process()
         job_id = await stage.enqueue("hold", gate="gate")
         await stage.begun(job_id)
-        other = sqlite3.connect(tmp_path / "hubbub.db", isolation_level=None)
-        other.execute("BEGIN EXCLUSIVE")
+        other = sqlite3.connect(tmp_path / "hubbub.db", isolation_level=None, check_same_thread=False)
+        await asyncio.to_thread(other.execute, "BEGIN EXCLUSIVE")
         stage.open("gate")
         await process.says("cannot be claimed or stored")  # after it waited for `BUSY` seconds
         other.execute("ROLLBACK")
