@@ -1,4 +1,8 @@
-"""Workers that are killed, stopped, hang, or are deployed over; clocks that jump; databases that go away. All of it really happens."""
+"""Workers that are killed, stopped, hang, or are deployed over; clocks that jump; databases that go away. All of it really happens.
+
+Of `hubbub.jobs.sql.worker`, `hubbub.jobs.sql.runs` and `hubbub.jobs.sql.claiming`; `hubbub.jobs.sql.schedules` and
+`hubbub.jobs.sql.sweep`. The suite tests `hubbub.jobs.sql.engine` and `hubbub.jobs.sql.keeping`.
+"""
 
 import asyncio
 import signal
@@ -322,3 +326,28 @@ async def test_failed_jobs_stay_until_somebody_says_how_long(stage):
     assert await Sweeper(stage.database, 1.0, None).sweep() == 0
     assert (await stage.jobs.get(job_id)).status is Status.FAILED
     assert await Sweeper(stage.database, 1.0, 3600.0).sweep() == 1
+
+
+async def test_what_cannot_be_stored_fails_and_holds_up_nobody(tmp_path):
+    async with Database(f"sqlite:///{tmp_path}/hubbub.db") as database:
+        await migrate(database)
+        jobs = Jobs(SqlEngine(database, lease=LEASE))
+
+        @jobs.task()
+        async def repeat(text: str) -> str:
+            return text
+
+        async with database.transaction() as connection:
+            await connection.execute(
+                sqlalchemy.text(
+                    "CREATE TRIGGER refuse BEFORE UPDATE ON hubbub_jobs WHEN NEW.result = '\"bad\"' "
+                    "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+                )
+            )
+        async with jobs:
+            made = [await repeat.enqueue(text) for text in ("good", "bad", "better")]
+            good, bad, better = [
+                await eventually(lambda job=each.job: is_finished(jobs, job.id)) for each in made
+            ]
+        assert (good.result, better.result) == ("good", "better")
+        assert (bad.status, bad.error) == (Status.FAILED, "What came of it could not be stored.")
