@@ -87,9 +87,8 @@ class EngineSuite(ABC):
             assert made.is_new
             assert made.job == job
             assert job is not None
-            assert (job.id, job.kind, job.status, job.owner, job.key) == (
-                draft.id, "work", Status.PENDING, "ada", "k",
-            )  # fmt: skip
+            assert (job.id, job.kind, job.owner, job.key) == (draft.id, "work", "ada", "k")
+            assert job.status is Status.PENDING
             assert (job.params, job.priority) == ({"text": "ä\u0000\U0001f600"}, 3)
             assert (job.attempt, job.attempts, job.progress, job.started, job.finished) == (
                 0,
@@ -135,8 +134,7 @@ class EngineSuite(ABC):
                 page = await engine.list(Query(owner="ada", kind="work", limit=3, cursor=cursor))
                 seen += [job.id for job in page.jobs]
                 await self.add(engine, self.draft(owner="ada"))
-                cursor = page.next_cursor
-                if cursor is None:
+                if (cursor := page.next_cursor) is None:
                     break
             assert seen == sorted(ids, reverse=True)
             assert len((await engine.list(Query(owner="bob"))).jobs) == 1
@@ -174,7 +172,8 @@ class EngineSuite(ABC):
         """Then it is failed, with the last error; or it completes, and no error is left."""
         script = Script()
         async with self.running(script) as (engine,):
-            good, bad = await self.add(engine, self.draft(fail=2, attempts=3), self.draft(fail=9, attempts=3))
+            drafts = [self.draft(fail=number, attempts=3) for number in (2, 9)]
+            good, bad = await self.add(engine, *drafts)
             done = await self.is_now(engine, good, Status.COMPLETED)
             assert (done.attempt, done.error, done.result) == (3, None, {"attempt": 3})
             failed = await self.is_now(engine, bad, Status.FAILED)
@@ -328,10 +327,8 @@ class EngineSuite(ABC):
         script = Script()
         async with self.running(script) as (engine,):
             done, failed = await self.add(engine, self.draft(), self.draft(fail=1))
-            before = [
-                await self.is_now(engine, done, Status.COMPLETED),
-                await self.is_now(engine, failed, Status.FAILED),
-            ]
+            before = [await self.is_now(engine, done, Status.COMPLETED)]
+            before.append(await self.is_now(engine, failed, Status.FAILED))
             for job in before:
                 with pytest.raises(JobConflict):
                     await engine.cancel(job.id)
