@@ -182,7 +182,6 @@ class EngineSuite(ABC):
 
     async def test_higher_priorities_begin_first_then_the_older(self) -> None:
         """As far as they wait together."""
-        script = Script()
         async with self.engine() as engine:
             low, first, second, high = await self.add(
                 engine,
@@ -191,7 +190,7 @@ class EngineSuite(ABC):
                 self.draft(due=3),
                 self.draft(priority=5, due=4),
             )
-        async with self.running(script, concurrency=1) as (engine,):
+        async with self.running(script := Script(), concurrency=1) as (engine,):
             await self.is_now(engine, low, Status.COMPLETED)
         assert script.finished == [high, first, second, low]
 
