@@ -17,6 +17,7 @@ from hubbub.database import Database, DatabaseUnavailable, metadata
 from hubbub.database.liveness import Liveness, processes
 from hubbub.database.schema import VERSION_TABLE, State, migrate, state_of
 from hubbub.database.waking import Waker
+from hubbub.jobs.sql import tables  # noqa: F401 (they are part of what the code describes)
 
 LEASE = 0.6
 numbers = Table("numbers", MetaData(), Column("number", Integer, primary_key=True))

@@ -1,0 +1,64 @@
+"""What goes wrong with jobs.
+
+::
+
+    HubbubError
+     ├─ Refusal
+     │   ├─ UnknownJob         there is no such job
+     │   ├─ UnknownTask        there is no such task, or clients may not start it
+     │   ├─ InvalidParams      the params are not those of the task
+     │   ├─ JobTooLarge        the params are over their limit
+     │   └─ JobConflict        the job is not in a state in which this can be done
+     ├─ GiveUp                 raised by a task: it fails for good, whatever retries are left
+     └─ RetryLater             raised by a task: it is tried again after so many seconds
+"""
+
+from hubbub.codes import ErrorCode
+from hubbub.exceptions import HubbubError, Refusal
+
+
+class UnknownJob(Refusal):
+    """There is no such job; it may have been swept."""
+
+    code = ErrorCode.NOT_AVAILABLE
+
+
+class UnknownTask(Refusal):
+    """There is no task of that kind, or clients may not start it."""
+
+    code = ErrorCode.NOT_AVAILABLE
+
+
+class InvalidParams(Refusal):
+    """The params are not those that the task takes; the message says which and why."""
+
+    code = ErrorCode.BAD_REQUEST
+
+
+class JobTooLarge(Refusal):
+    """The params are larger than the limit in bytes of JSON: store the data, and hand over where it is."""
+
+    code = ErrorCode.TOO_LARGE
+
+
+class JobConflict(Refusal):
+    """The job is not in a state in which this can be done: it is finished, or it is not."""
+
+    code = ErrorCode.NOT_AVAILABLE
+
+
+class GiveUp(HubbubError):
+    """Raised by a task whose repetition would not help: the job fails for good with this message."""
+
+
+class RetryLater(HubbubError):
+    """Raised by a task to be tried again; it counts as an attempt.
+
+    Args:
+        after: seconds until then.
+        message: what is stored as the error meanwhile.
+    """
+
+    def __init__(self, after: float, message: str = "To be tried again later.") -> None:
+        super().__init__(message)
+        self.after = after
