@@ -233,7 +233,7 @@ class Worker:
             self._forget(run)
             if run.key in rows:
                 row = rows[run.key]
-                wakes |= row.status == State.PENDING or self._crew.kinds[run.attempt.job.kind] is not None
+                wakes |= row.status == State.PENDING or self._crew.kinds.get(run.attempt.job.kind) is not None
                 self._tell(run.ended(outcome, row))
             elif run.key in before:
                 self._tell(view(before[run.key]))
