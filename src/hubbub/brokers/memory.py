@@ -3,22 +3,19 @@
 import logging
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 from types import TracebackType
 from typing import Literal, Self
 
+from hubbub.brokers.memory_keys import SeenKeys
 from hubbub.clock import Clock, SystemClock
-from hubbub.hub.broker import Reading, Receiver, Retention
+from hubbub.hub.broker import KEY_TTL, Reading, Receiver, Retention
 from hubbub.hub.publications import EPHEMERAL, MESSAGE, Draft, Position, Publication
 from hubbub.types import Epoch
 
 logger = logging.getLogger(__name__)
 
-IDEMPOTENCY_WINDOW = 300.0
-"""Seconds in which a repeated idempotency key publishes nothing new."""
-IDEMPOTENCY_KEYS = 100_000
-"""Keys that are remembered at once; above it the oldest are forgotten early."""
 OVERHEAD = 512
 """Bytes that a kept publication takes beside its data."""
 LOOK_EVERY = 0.001
@@ -109,7 +106,7 @@ class MemoryBroker:
         """No stream that was forgotten stood higher."""
         self._subscribed: dict[str, int] = {}
         """Which channels are delivered, and where one without a stream begins."""
-        self._seen: OrderedDict[tuple[str, str], tuple[float, Position]] = OrderedDict()
+        self._seen = SeenKeys()
         self._receiver: Receiver | None = None
 
     def deliver_to(self, receiver: Receiver) -> None:
@@ -117,25 +114,32 @@ class MemoryBroker:
         self._receiver = receiver
 
     async def publish(
-        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+        self,
+        draft: Draft,
+        retention: Retention,
+        idempotency_key: str | None = None,
+        key_ttl: float = KEY_TTL,
     ) -> Position:
         """Store and deliver a publication."""
         now = self._clock.time()
         if idempotency_key is not None:
-            self._forget_keys(now)
-            seen = self._seen.get((draft.channel, idempotency_key))
+            seen = self._seen.find((draft.channel, idempotency_key), now)
             if seen is not None:
-                return seen[1]
+                return seen
         if draft.kind is MESSAGE and retention.keeps:
             publication = self._store(draft, retention, now)
         else:
             publication = Publication.placed(draft, NO_EPOCH, 0)
         position = publication.position
         if idempotency_key is not None and draft.kind is not EPHEMERAL:
-            self._seen[draft.channel, idempotency_key] = (now, position)
+            self._seen.keep((draft.channel, idempotency_key), position, now, key_ttl)
         if self._receiver is not None and draft.channel in self._subscribed:
             self._receiver.receive(publication)
         return position
+
+    async def forget(self, channel: str, keys: Collection[str]) -> None:
+        """Keep idempotency keys no longer than usual."""
+        self._seen.shorten([(channel, key) for key in keys], self._clock.time())
 
     async def subscribe(self, channel: str) -> None:
         """Begin to deliver a channel."""
@@ -244,10 +248,3 @@ class MemoryBroker:
                 del self._streams[channel]
             else:
                 self._streams.move_to_end(channel)
-
-    def _forget_keys(self, now: float) -> None:
-        while self._seen:
-            seen_at, _ = next(iter(self._seen.values()))
-            if now - seen_at < IDEMPOTENCY_WINDOW and len(self._seen) < IDEMPOTENCY_KEYS:
-                return
-            self._seen.popitem(last=False)

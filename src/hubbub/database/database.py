@@ -22,6 +22,7 @@ POOL = 10
 """Connections that are kept; as many more are opened when all are in use."""
 
 READING = "hubbub_reading"
+EXAMPLE = "postgresql+asyncpg://user:password@host/name"
 
 
 class Database:
@@ -33,22 +34,47 @@ class Database:
 
     Args:
         address: where it is.
+        alone: whether no other process uses it, ever; then nobody waits for the leases of those that died.
+        engine: one that the application has, which is used and not ended; `None` makes one.
 
     Raises:
         ConfigurationError: the driver is not installed.
     """
 
-    def __init__(self, address: Address | str) -> None:
+    def __init__(
+        self, address: Address | str, *, alone: bool = False, engine: AsyncEngine | None = None
+    ) -> None:
         self.address = Address.parse(address) if isinstance(address, str) else address
         self.dialect = self.address.dialect
+        self.alone = alone
+        self._is_owner = engine is None
         try:
-            self.engine = _engine(self.address)
+            self.engine = _engine(self.address) if engine is None else engine
         except ModuleNotFoundError as error:
             extra = "postgres" if self.dialect is Dialect.POSTGRESQL else "database"
             raise ConfigurationError(
                 f"{self.address} needs {error.name}: pip install 'hubbub[{extra}]'."
             ) from None
         self._writing = asyncio.Lock()
+
+    @classmethod
+    def of_engine(cls, engine: AsyncEngine) -> "Database":
+        """Return the database that an engine is connected with.
+
+        PostgreSQL is used through that engine, so that its credentials and certificates hold. On a SQLite file an engine of
+        our own is made, because transactions must begin otherwise than SQLAlchemy's do there by default.
+
+        Raises:
+            ConfigurationError: it is of another kind, or another driver than Hubbub's, or in memory.
+        """
+        address = Address.parse(engine.url.render_as_string(hide_password=False))
+        if address.dialect is Dialect.SQLITE:
+            return cls(address)
+        if engine.url.drivername != address.url.drivername:
+            raise ConfigurationError(
+                f"Hubbub uses {address.url.drivername}: create_async_engine({EXAMPLE!r})."
+            )
+        return cls(address, engine=engine.execution_options(isolation_level="READ COMMITTED"))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -83,7 +109,8 @@ class Database:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.engine.dispose()
+        if self._is_owner:
+            await self.engine.dispose()
 
 
 def _engine(address: Address) -> AsyncEngine:

@@ -11,11 +11,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hubbub.database.address import Dialect
 from hubbub.database.database import Database
-from hubbub.database.metadata import PREFIX
+from hubbub.database.metadata import PREFIX, metadata
+from hubbub.database.outbox.tables import FUNCTIONS
+from hubbub.exceptions import ConfigurationError
 
 VERSION_TABLE = f"{PREFIX}migrations"
 """Ours alone: an application's own Alembic has another."""
@@ -43,16 +46,62 @@ async def state_of(database: Database) -> State:
         return await connection.run_sync(_state)
 
 
-async def migrate(database: Database) -> State:
-    """Bring a database up to date, in one transaction; return what it was. Several at once wait for each other.
+async def migrate(database: Database | AsyncEngine | str) -> State:
+    """Bring Hubbub's tables up to date, in one transaction; return what they were. Several at once wait for each other.
+
+    Args:
+        database: one, an engine on it, or its URL.
 
     Raises:
+        ConfigurationError: there can be no such database.
         DatabaseUnavailable: it cannot be reached.
     """
+    if not isinstance(database, Database):
+        async with opened(database) as own:
+            return await migrate(own)
     async with database.transaction() as connection:
         if database.dialect is Dialect.POSTGRESQL:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         return await connection.run_sync(_migrate)
+
+
+def opened(database: AsyncEngine | str) -> Database:
+    """Return the database of an engine or a URL, to be entered by the caller.
+
+    Raises:
+        ConfigurationError: there can be no such database.
+    """
+    return Database(database) if isinstance(database, str) else Database.of_engine(database)
+
+
+async def check_tables(database: Database) -> None:
+    """See that all tables are there, however they were made.
+
+    Raises:
+        ConfigurationError: some are missing, or older than this release; the message says what to do.
+        DatabaseUnavailable: it cannot be reached.
+    """
+    async with database.reading() as connection:
+        missing = await connection.run_sync(_missing)
+    if missing:
+        raise ConfigurationError(
+            f"The database {database.address} has no {', '.join(missing)}: run `hubbub migrate`, or "
+            "`await hubbub.database.migrate(…)` before the application starts."
+        )
+
+
+def _missing(connection: Connection) -> list[str]:
+    inspector = inspect(connection)
+    there = set(inspector.get_table_names())
+    missing = [name for name in metadata.tables if name not in there]
+    for name, table in metadata.tables.items():
+        if name in there:
+            columns = {column["name"] for column in inspector.get_columns(name)}
+            missing += [f"{name}.{column.name}" for column in table.columns if column.name not in columns]
+    if not missing and connection.dialect.name == Dialect.POSTGRESQL.value:
+        known = set(connection.scalars(text("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")))
+        missing = [f"trigger {name}" for name in FUNCTIONS if name not in known]
+    return missing
 
 
 def _migrate(connection: Connection) -> State:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from hubbub.authentication.tickets import MemoryTickets, TicketStore
 from hubbub.brokers.memory import MemoryBroker
@@ -12,9 +12,19 @@ from hubbub.clock import Clock
 from hubbub.exceptions import ConfigurationError
 from hubbub.hub.broker import Broker
 from hubbub.hub.presence import PresenceStore
+from hubbub.hub.statistics import OutboxStatistics
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from hubbub.brokers.redis import Servers
+    from hubbub.database import Database
+    from hubbub.database.keeping import Keeping
+
+DatabaseSource: TypeAlias = "Database | AsyncEngine | str"
+"""What an application may name as its database."""
+Keeper: TypeAlias = "Callable[[Broker, Clock, OutboxStatistics], Keeping]"
+"""Makes the part of a running hub that is in a database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,27 @@ def choose_engines(
         chosen = replace(chosen, presence=lambda: presence)
     # A store may be empty, and false.
     return chosen if tickets is None else replace(chosen, tickets=tickets)
+
+
+def choose_keeper(database: "DatabaseSource | None") -> "Keeper | None":
+    """Find out what an application named as its database; nothing is connected yet.
+
+    Raises:
+        ConfigurationError: there can be no such database, or SQLAlchemy is not installed.
+    """
+    if database is None:
+        return None
+    try:
+        # Only here: `pip install hubbub` brings no SQLAlchemy.
+        from hubbub.database import Address  # noqa: PLC0415
+        from hubbub.database.keeping import Keeping  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{error.name} is missing, which a database needs: pip install 'hubbub[database]'."
+        ) from error
+    if isinstance(database, str):
+        Address.parse(database)
+    return partial(Keeping, database)
 
 
 def redis_servers(url: str) -> "Servers":

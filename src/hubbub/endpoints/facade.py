@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
 from hubbub.authentication.origins import OriginPolicy
@@ -16,13 +15,13 @@ from hubbub.authentication.tickets import TicketStore
 from hubbub.clock import Clock, SystemClock
 from hubbub.codes import CloseCode
 from hubbub.endpoints import routes
-from hubbub.endpoints.engines import choose_engines
+from hubbub.endpoints.engines import DatabaseSource, choose_engines, choose_keeper
 from hubbub.endpoints.handshake import Doorkeeper, for_connections, token_reader
 from hubbub.endpoints.injection import Injector
 from hubbub.endpoints.namespace import NamespaceHandle
 from hubbub.endpoints.queued import Writers
+from hubbub.endpoints.speaking import Speaking
 from hubbub.endpoints.sse import stream_url
-from hubbub.endpoints.user_channel import UserChannel
 from hubbub.exceptions import ConfigurationError, NotAvailable
 from hubbub.hub.attendance import OfflineHook
 from hubbub.hub.broker import Broker, Reading
@@ -43,7 +42,7 @@ OfflineFunction = TypeVar("OfflineFunction", bound=Callable[..., Any])
 ACCESS_LOGGERS = ("uvicorn.access", "uvicorn.error", "uvicorn.asgi")
 
 
-class Hub:
+class Hub(Speaking):
     """Real-time channels for a FastAPI application.
 
     ::
@@ -74,6 +73,9 @@ class Hub:
         auth_deadline: seconds a connection without a credential has for its `auth` message.
         leeway: seconds an identity is accepted after it expired.
         hook_timeout: seconds a hook may take, its dependencies included.
+        database: where `publish(transaction=…)` writes: the URL of a SQLite file or a PostgreSQL, such as
+            ``postgresql://user:password@host/name``, an `AsyncEngine`, or a `hubbub.database.Database`, which its owner
+            enters and leaves. Its tables are made by `hubbub.database.migrate`.
         clock: what time it is.
 
     Raises:
@@ -98,6 +100,7 @@ class Hub:
         auth_deadline: float = 5.0,
         leeway: float = 30.0,
         hook_timeout: float = 10.0,
+        database: "DatabaseSource | None" = None,
         clock: Clock | None = None,
     ) -> None:
         positive = {"heartbeat": heartbeat, "presence_lease": presence_lease, "drain_time": drain_time}
@@ -106,6 +109,7 @@ class Hub:
                 raise ConfigurationError(f"{name} is a number of seconds above 0, not {seconds}.")
         self._clock = clock or SystemClock()
         self._engines = choose_engines(broker, presence, tickets, self._clock)
+        self._keeper = choose_keeper(database)
         self._limits = limits or Limits()
         self._timing = Timing(heartbeat, presence_lease, presence_grace, leeway, drain_time)
         self._injector = Injector(hook_timeout)
@@ -128,7 +132,6 @@ class Hub:
             self._revocations,
             allow_anonymous=allow_anonymous,
         )
-        self._node: Node | None = None
         self._writers = Writers()
         self.router = routes.realtime(lambda: self._running, self._doorkeeper, self._writers, auth_deadline)
         """Serves ``/ws``, ``/ws/{room_id}``, ``/ws/notifications/{topic}``, ``/sse`` and ``/hubbub.js``."""
@@ -177,9 +180,12 @@ class Hub:
                 await stack.enter_async_context(node)
                 node.repeat(1.0, self._writers.sweep)
                 self._node = node
+                if self._keeper is not None:
+                    keeping = self._keeper(node.broker, self._clock, node.statistics.outbox)
+                    self._keeping = await stack.enter_async_context(keeping)
                 yield
         finally:
-            self._node = None
+            self._node = self._keeping = None
             for name in ACCESS_LOGGERS:
                 logging.getLogger(name).removeFilter(redaction)
 
@@ -204,43 +210,6 @@ class Hub:
             WebSocketException: 4001, or 4010 where it was revoked (on WebSocket routes).
         """
         return await self._doorkeeper.identity(connection)
-
-    async def publish(
-        self,
-        channel: str,
-        event: str | BaseModel,
-        data: Any = None,
-        *,
-        exclude: Collection[str] = (),
-        idempotency_key: str | None = None,
-    ) -> Position:
-        """Publish to a channel as the server; see `hubbub.hub.publishing.Publisher.publish`.
-
-        Returns:
-            Where it stands: epoch, offset and id.
-
-        Raises:
-            UnknownChannel: no namespace answers to the name.
-            TooLarge: the data is over the namespace's `max_message_bytes`.
-            PublishError: the broker did not take it (`PublishUncertain`: it is unknown whether it did).
-        """
-        return await self._running.publisher.publish(
-            channel, event, data, exclude=exclude, idempotency_key=idempotency_key
-        )
-
-    def to_user(self, user_id: str) -> UserChannel:
-        """Return the channel that reaches every device of one user."""
-        return UserChannel(self, UserId(user_id))
-
-    async def broadcast(
-        self, event: str | BaseModel, data: Any = None, *, exclude: Collection[str] = ()
-    ) -> None:
-        """Tell every connected client; not stored, so who is away does not get it.
-
-        Raises:
-            PublishError: the broker did not take it.
-        """
-        await self._running.publisher.broadcast(event, data, exclude=exclude)
 
     async def disconnect(
         self,
@@ -377,12 +346,11 @@ class Hub:
         return "not running" if self._node is None else self._node.broker.problem
 
     @property
+    def database_problem(self) -> str | None:
+        """Why the database cannot be used at the moment; `None` while all is well, and where there is none."""
+        return None if self._keeping is None else self._keeping.problem
+
+    @property
     def is_running(self) -> bool:
         """Whether the lifespan has been entered."""
         return self._node is not None
-
-    @property
-    def _running(self) -> Node:
-        if self._node is None:
-            raise RuntimeError("The hub is not running: pass lifespan=hub.lifespan to FastAPI(…).")
-        return self._node

@@ -12,6 +12,9 @@ import msgspec
 
 from hubbub.hub.publications import Draft, Position, Publication
 
+KEY_TTL = 300.0
+"""Seconds in which a repeated idempotency key publishes nothing new, when nothing else is asked for."""
+
 
 class Receiver(Protocol):
     """Takes what arrives from the broker."""
@@ -84,18 +87,34 @@ class Broker(Protocol):
         ...
 
     async def publish(
-        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+        self,
+        draft: Draft,
+        retention: Retention,
+        idempotency_key: str | None = None,
+        key_ttl: float = KEY_TTL,
     ) -> Position:
         """Store a publication and hand it to every node that is subscribed to its channel.
 
         Returns when it is stored. What is stored and what is delivered agree: the offsets of one channel rise by
         one, and every receiver gets them in that order. Where `retention` keeps nothing, or the draft's kind is
         not `MESSAGE`, nothing is stored, the offset is 0 and delivery is at most once. The same
-        idempotency key in the same channel within five minutes returns the first position and stores nothing.
+        idempotency key in the same channel within `key_ttl` seconds of the first returns the first position and stores
+        nothing; what a repetition gives as `key_ttl` changes nothing.
 
         Raises:
             PublishUncertain: the answer was lost; the publication may or may not be stored.
             PublishError: it was not stored and will not be delivered.
+        """
+        ...
+
+    async def forget(self, channel: str, keys: Collection[str]) -> None:
+        """Keep idempotency keys of a channel no longer than the usual `KEY_TTL` from now: they will not be repeated.
+
+        They are not let go at once, because somebody who was stopped between a look and a send may still repeat one. Keys
+        that would have gone before, and those that are not known, stay as they are.
+
+        Raises:
+            Unavailable: the broker cannot be reached; they go when their own time is over.
         """
         ...
 

@@ -73,22 +73,20 @@ class Publisher:
             TooLarge: the data is over the namespace's `max_message_bytes`.
             PublishError: the broker did not take it (`PublishUncertain`: it is unknown whether it did).
         """
+        namespace, draft = self.draft(channel, event, data, exclude)
+        return await self.put(namespace, draft, idempotency_key)
+
+    def draft(
+        self, channel: str, event: str | BaseModel, data: Any = None, exclude: Collection[str] = ()
+    ) -> tuple[Namespace, Draft]:
+        """Make what `publish` publishes; arguments and errors as there, without those of the broker."""
         parsed, namespace = self._namespaces.resolve(channel)
         name, body = encode_event(event, data)
         check_size(body, namespace)
         now = self._clock.time()
-        return await self.put(
-            namespace,
-            Draft(
-                parsed.name,
-                name,
-                body,
-                self._ids.new(now),
-                now,
-                kind_of(name, event if isinstance(event, BaseModel) else None),
-                exclude=excluded(exclude),
-            ),
-            idempotency_key,
+        kind = kind_of(name, event if isinstance(event, BaseModel) else None)
+        return namespace, Draft(
+            parsed.name, name, body, self._ids.new(now), now, kind, exclude=excluded(exclude)
         )
 
     async def broadcast(

@@ -4,6 +4,28 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
+class OutboxStatistics:
+    """What a node knows of the publications that wait in a database; all but the totals only while it relays them."""
+
+    is_relaying: bool = False
+    """Whether this node is the one that relays."""
+    waiting: int = 0
+    """Rows that are to be published, as they were counted last."""
+    oldest: float = 0.0
+    """Seconds since the oldest of them was written."""
+    parked: int = 0
+    """Rows that can never be published, and are kept."""
+    relayed: int = 0
+    """Rows that this node published, in total."""
+    refused: int = 0
+    """Rows that this node put aside, in total."""
+
+    def leave(self) -> None:
+        """Know nothing any more of what another node relays now."""
+        self.is_relaying, self.waiting, self.oldest, self.parked = False, 0, 0.0, 0
+
+
+@dataclass(slots=True)
 class Statistics:
     """Totals since the node started. Every bound that is reached has a counter here."""
 
@@ -38,6 +60,9 @@ class Statistics:
     """How the bytes of the last connection leave: ``direct``, written to its socket, or ``queued``, through ASGI."""
     failures: int = 0
     """Commands that failed unexpectedly: a fault of a hook, or of the server."""
+
+    outbox: OutboxStatistics = field(default_factory=OutboxStatistics)
+    """Publications that wait in a database."""
 
     @staticmethod
     def count(table: dict[str, int], key: str, by: int = 1) -> None:

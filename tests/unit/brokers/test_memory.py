@@ -1,6 +1,7 @@
 """The memory broker: the suite, and what is its own."""
 
-from hubbub.brokers.memory import IDEMPOTENCY_KEYS, LOOK_EVERY, MemoryBroker, Stream
+from hubbub.brokers.memory import LOOK_EVERY, MemoryBroker, Stream
+from hubbub.brokers.memory_keys import KEYS
 from hubbub.hub.broker import Broker, Retention
 from hubbub.hub.publications import Draft, Position
 from hubbub.testing import FakeClock
@@ -134,6 +135,6 @@ async def test_idempotency_keys_have_a_bound():
     clock = FakeClock()
     broker = MemoryBroker(clock)
     kept = Retention(1, 3600.0)
-    for number in range(IDEMPOTENCY_KEYS + 10):
+    for number in range(KEYS + 10):
         await broker.publish(draft("room:a", clock), kept, str(number))
-    assert len(broker._seen) == IDEMPOTENCY_KEYS
+    assert len(broker._seen) == KEYS

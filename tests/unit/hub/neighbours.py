@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self, TypeVar
@@ -14,7 +14,7 @@ from hubbub.brokers.memory_presence import MemoryPresence
 from hubbub.dialects.plain import PlainJSON
 from hubbub.endpoints.queued import TextEncoding
 from hubbub.exceptions import InvalidToken, PublishError, PublishUncertain, Unavailable
-from hubbub.hub.broker import Reading, Receiver, Retention
+from hubbub.hub.broker import KEY_TTL, Reading, Receiver, Retention
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import Limits, Timing
 from hubbub.hub.namespaces import Namespace, Namespaces, Subscribe
@@ -89,14 +89,22 @@ class Line:
             assert self._receiver is not None
             self._receiver.receive(publication)
 
+    async def forget(self, channel: str, keys: Collection[str]) -> None:
+        await self._reach()
+        await self.streams.broker.forget(channel, keys)
+
     async def publish(
-        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+        self,
+        draft: Draft,
+        retention: Retention,
+        idempotency_key: str | None = None,
+        key_ttl: float = KEY_TTL,
     ) -> Position:
         await asyncio.sleep(0)
         if self.is_cut or self.takes_nothing:
             raise PublishError("The broker takes nothing.")
         self.streams.published += 1
-        position = await self.streams.broker.publish(draft, retention, idempotency_key)
+        position = await self.streams.broker.publish(draft, retention, idempotency_key, key_ttl)
         if self.loses_answers:
             self.loses_answers -= 1
             raise PublishUncertain("The answer was lost.")

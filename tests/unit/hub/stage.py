@@ -13,7 +13,7 @@ from hubbub.brokers.memory_presence import MemoryPresence
 from hubbub.dialects.plain import PlainJSON
 from hubbub.endpoints.queued import TextEncoding, TextFrame
 from hubbub.exceptions import InvalidToken
-from hubbub.hub.broker import Reading, Receiver, Retention
+from hubbub.hub.broker import KEY_TTL, Reading, Receiver, Retention
 from hubbub.hub.identity import Identity
 from hubbub.hub.limits import Limits, Timing
 from hubbub.hub.namespaces import Namespace, Namespaces, Publish, Subscribe
@@ -115,11 +115,18 @@ class HeldBroker:
     problem = None
 
     async def publish(
-        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+        self,
+        draft: Draft,
+        retention: Retention,
+        idempotency_key: str | None = None,
+        key_ttl: float = KEY_TTL,
     ) -> Position:
         return await self._step(
-            "publish", draft.channel, self.inner.publish, draft, retention, idempotency_key
+            "publish", draft.channel, self.inner.publish, draft, retention, idempotency_key, key_ttl
         )
+
+    async def forget(self, channel: str, keys: Collection[str]) -> None:
+        await self._step("forget", channel, self.inner.forget, channel, keys)
 
     async def subscribe(self, channel: str) -> None:
         await self._step("subscribe", channel, self.inner.subscribe, channel)

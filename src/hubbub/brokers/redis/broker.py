@@ -17,19 +17,19 @@ from hubbub.brokers.redis.scripts import Script
 from hubbub.brokers.redis.servers import Servers
 from hubbub.brokers.redis.wire import pack, unpack
 from hubbub.exceptions import ConfigurationError, PublishError, PublishUncertain, TooLarge, Unavailable
-from hubbub.hub.broker import Reading, Receiver, Retention
+from hubbub.hub.broker import KEY_TTL, Reading, Receiver, Retention
 from hubbub.hub.publications import MESSAGE, Draft, Position, Publication
 from hubbub.types import Epoch
 
-IDEMPOTENCY_WINDOW = 300
-"""Seconds in which a repeated idempotency key publishes nothing new."""
+AT_ONCE = 500
+"""Keys that are forgotten in one step."""
 MAX_BYTES = 1024 * 1024
 """What one publication may be, sent to every node: far larger ones have brought clusters down."""
 LONGEST_TTL = 10 * 365 * 86400.0
 KEPT_ALIVE = 3600.0
 """Seconds after which the place of a channel with readers is told not to expire yet."""
 
-PUBLISH, READ = Script("publish"), Script("read")
+PUBLISH, READ, FORGET = Script("publish"), Script("read"), Script("forget")
 
 NOWHERE = Position(Epoch(""), 0)
 
@@ -70,7 +70,11 @@ class RedisBroker:
         self._receiver = receiver
 
     async def publish(
-        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+        self,
+        draft: Draft,
+        retention: Retention,
+        idempotency_key: str | None = None,
+        key_ttl: float = KEY_TTL,
     ) -> Position:
         """Store and send a publication."""
         payload = pack(draft)
@@ -88,7 +92,7 @@ class RedisBroker:
             names.append(keys.idempotency(idempotency_key))
         size = retention.size if is_kept else 0
         ttl = max(1, int(min(retention.ttl, LONGEST_TTL) * 1000))
-        arguments = (payload, draft.id, size, ttl, new_epoch(), IDEMPOTENCY_WINDOW, keys.channel)
+        arguments = (payload, draft.id, size, ttl, new_epoch(), int(key_ttl * 1000), keys.channel)
         epoch, offset, publication_id, is_new = await self._taken(
             self.servers.run(PUBLISH, keys.slot, names, arguments)
         )
@@ -96,6 +100,19 @@ class RedisBroker:
         if offset and is_new:
             self.servers.seen.note(draft.channel, position.epoch, offset, publication_id.decode())
         return position
+
+    async def forget(self, channel: str, keys: Collection[str]) -> None:
+        """Keep idempotency keys no longer than usual."""
+        names = self.servers.keys.of(channel)
+        known = list(keys)
+        for first in range(0, len(known), AT_ONCE):
+            some = [names.idempotency(key) for key in known[first : first + AT_ONCE]]
+            try:
+                await self.servers.run(FORGET, names.slot, some, (int(KEY_TTL * 1000),))
+            except (NotSent, Unanswered, RedisError) as error:
+                raise Unavailable(
+                    f"Idempotency keys are kept for longer than they need be: {error}"
+                ) from error
 
     async def subscribe(self, channel: str) -> None:
         """Begin to hear a channel."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from hubbub.hub.broker import Broker, Retention
+from hubbub.hub.broker import KEY_TTL, Broker, Retention
 from hubbub.hub.ids import SecretIds
 from hubbub.hub.publications import Draft, Kind, Position, Publication
 from hubbub.testing.clock import FakeClock
@@ -253,6 +253,39 @@ class BrokerSuite(ABC):
             for text, key in (("once", "k"), ("twice", "k"), ("end", "l")):
                 await broker.publish(msgspec.structs.replace(self.draft(text), kind=Kind.LEAVE), KEPT, key)
             assert [each.value()["content"] for each in await arrivals.count(2)] == ["once", "end"]
+
+    async def test_an_idempotency_key_is_kept_as_long_as_was_asked_for(self) -> None:
+        """By default for five minutes from the first on, however often it is repeated; else for the time that was named."""
+        async with self.running() as (broker, _, clock):
+            draft, hour = self.draft("long"), 3600.0
+            usual = await self.say(broker, "usual", key="usual")
+            long = await broker.publish(draft, KEPT, "long", hour)
+            await self.pass_time(clock, KEY_TTL - 60)
+            assert await broker.publish(draft, KEPT, "long") == long
+            assert await broker.publish(draft, KEPT, "usual", hour) == usual
+            await self.pass_time(clock, 61)
+            assert await broker.publish(draft, KEPT, "long", 1.0) == long
+            assert (await self.say(broker, "again", key="usual")).offset == 3
+            await self.pass_time(clock, hour)
+            assert (await broker.publish(self.draft("new"), KEPT, "long", hour)).id != long.id
+
+    async def test_keys_that_are_forgotten_are_kept_for_the_usual_time(self) -> None:
+        """From then on, because somebody may be about to repeat one; those that would have gone before do."""
+        async with self.running() as (broker, _, clock):
+            week = 7 * 86400.0
+            first = await broker.publish(self.draft("once"), KEPT, "k", week)
+            other = await broker.publish(self.draft("kept"), KEPT, "other", week)
+            await self.say(broker, "usual", key="usual")
+            await self.pass_time(clock, KEY_TTL - 60)
+            await broker.forget(CHANNEL, ["k", "usual", "never seen"])
+            await broker.forget("room:other", ["other"])
+            await self.pass_time(clock, 61)
+            assert await broker.publish(self.draft("twice"), KEPT, "k", week) == first
+            assert (await self.say(broker, "usual again", key="usual")).offset == 4
+            await self.pass_time(clock, KEY_TTL)
+            assert (await broker.publish(self.draft("anew"), KEPT, "k", week)).id != first.id
+            assert await broker.publish(self.draft("twice"), KEPT, "other", week) == other
+            await broker.forget(CHANNEL, [])
 
     async def test_concurrent_publishers_agree_on_one_order(self) -> None:
         """Fifty at once: no offset twice, none missing, delivered as stored."""

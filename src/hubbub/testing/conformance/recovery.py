@@ -7,7 +7,7 @@ live yet.
 import asyncio
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Protocol, Self
@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from hubbub.endpoints.facade import Hub
 from hubbub.exceptions import PublishError
-from hubbub.hub.broker import Broker, Reading, Receiver, Retention
+from hubbub.hub.broker import KEY_TTL, Broker, Reading, Receiver, Retention
 from hubbub.hub.limits import Limits
 from hubbub.hub.namespaces import History
 from hubbub.hub.publications import Draft, Position
@@ -63,10 +63,18 @@ class Interposed:
         return self.inner.problem
 
     async def publish(
-        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+        self,
+        draft: Draft,
+        retention: Retention,
+        idempotency_key: str | None = None,
+        key_ttl: float = KEY_TTL,
     ) -> Position:
         """Hand on."""
-        return await self.inner.publish(draft, retention, idempotency_key)
+        return await self.inner.publish(draft, retention, idempotency_key, key_ttl)
+
+    async def forget(self, channel: str, keys: Collection[str]) -> None:
+        """Hand on."""
+        await self.inner.forget(channel, keys)
 
     async def subscribe(self, channel: str) -> None:
         """Hand on."""

@@ -7,7 +7,7 @@ import pytest
 from hubbub.brokers.redis.scripts import Script, every_script
 
 
-@pytest.mark.parametrize("name", ["publish", "read", "compare"])
+@pytest.mark.parametrize("name", ["publish", "read", "compare", "forget"])
 def test_a_script_is_known_by_its_digest(name):
     script = Script(name)
     assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()
@@ -16,4 +16,6 @@ def test_a_script_is_known_by_its_digest(name):
 
 def test_all_of_them_are_found():
     known = {script.sha for script in every_script()}
-    assert {Script(name).sha for name in ("publish", "read", "compare", "presence", "count")} == known
+    assert {
+        Script(name).sha for name in ("publish", "read", "compare", "presence", "count", "forget")
+    } == known

@@ -1,6 +1,6 @@
 -- Gives a publication its place, keeps it, and hands it to every subscriber, in one step.
 -- KEYS: meta, stream[, idempotency]
--- ARGV: payload, id, size, ttl (ms), an epoch should one be needed, seconds for the idempotency key, channel
+-- ARGV: payload, id, size, ttl (ms), an epoch should one be needed, milliseconds for the idempotency key, channel
 -- The channel is no key: one that is missing would have a cluster that moves the slot put off everything.
 -- Returns epoch, offset, id, and whether it is new.
 -- Where somebody else wrote to these keys, what they hold is given up, and a new epoch says so.
@@ -70,7 +70,7 @@ if size > 0 then
   end
 end
 if once then
-  redis.call('SET', once, epoch .. ':' .. offset .. ':' .. id, 'EX', ARGV[6])
+  redis.call('SET', once, epoch .. ':' .. offset .. ':' .. id, 'PX', ARGV[6])
 end
 redis.call('SPUBLISH', channel, epoch .. ':' .. offset .. ':' .. payload)
 return {epoch, offset, id, 1}
