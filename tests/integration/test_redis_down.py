@@ -11,12 +11,14 @@ from redis_faults import well
 from redis_servers import redis_server
 from redis_stage import KEPT, hearing, say, until
 
-from hubbub.brokers.redis import RedisBroker, servers
+from hubbub.brokers.redis import RedisBroker, RedisPresence, servers
 from hubbub.brokers.redis.dialing import RIGHTS
 from hubbub.exceptions import ConfigurationError, PublishError, PublishUncertain, TooLarge, Unavailable
+from hubbub.hub.presence import Lease
 from hubbub.hub.publications import Draft, Kind, Position
 from hubbub.testing.conformance.recovery import Scene
 from hubbub.testing.conformance.transcript import Transcript
+from hubbub.types import SessionId, UserId
 
 SECRET = "hunter2hunter2"
 START = 10.0
@@ -96,6 +98,7 @@ async def test_a_full_redis_refuses_in_its_own_words(redis):
     async with hearing(redis.url, "room:a") as (broker, arrivals):
         first = await say(broker, "room:a")
         await redis.cli("CONFIG", "SET", "maxmemory", 1)
+        await until(lambda: "used memory > 'maxmemory'" in (broker.problem or ""))
         with pytest.raises(PublishError, match="used memory > 'maxmemory'") as refused:
             await say(broker, "room:a")
         assert not isinstance(refused.value, PublishUncertain)
@@ -141,6 +144,67 @@ async def test_what_others_wrote_to_our_keys_costs_the_past_and_no_more(redis, c
         assert (await broker.history("room:a", limit=1)).publications == since.publications
         assert await broker.positions(["room:a"]) == [new]
         assert len(await arrivals.count(6)) == 6
+
+
+async def test_what_others_wrote_to_our_keys_keeps_no_node_away(redis):
+    async with hearing(redis.url, "room:a") as (broker, arrivals):
+        position = await say(broker, "room:a")
+        keys = broker.servers.keys.of("room:a")
+        marker = broker.servers._shards[0]._life.marker
+        for key in (keys.meta.decode(), marker):
+            await redis.cli("DEL", key)
+            await redis.cli("RPUSH", key, "x")
+        await redis.cli("SAVE")
+        await redis.restart()
+        await until(lambda: broker.problem is None and arrivals.mended)
+        new = await say(broker, "room:a")
+        assert new.epoch != position.epoch
+        assert (await broker.read("room:a", new)).whole
+
+
+async def test_presence_that_others_wrote_over_is_made_again(redis, caplog):
+    lease = Lease("room:a", UserId("ada"), SessionId("s"))
+    async with RedisPresence(redis.url) as presence:
+        await presence.enter(lease, 30)
+        for key in presence._buckets.of("room:a").keys:
+            await redis.cli("DEL", key.decode())
+            await redis.cli("SET", key.decode(), "x")
+        missing = await presence.renew([lease], 30)
+        assert missing == [lease]
+        await presence.restore(missing, 30)
+        assert (await presence.roster("room:a")).users == ("ada",)
+    assert "WRONGTYPE" in caplog.text
+
+
+async def test_databases_of_one_redis_are_systems_of_their_own(redis):
+    one, other = redis.url, redis.url.removesuffix("0") + "1"
+    async with hearing(one, "room:a") as (_, here), hearing(other, "room:a") as (broker, there):
+        for kind in (Kind.MESSAGE, Kind.EPHEMERAL):
+            await broker.publish(Draft("room:a", "message", b"1", "i", 1.0, kind), KEPT)
+        await there.count(2)
+        assert here.publications == []
+
+
+async def test_what_is_only_read_is_kept_for_minutes(redis):
+    async with hearing(redis.url, "room:read") as (broker, _):
+        for channel in ("room:read", "room:written"):
+            await broker.read(channel)
+        await say(broker, "room:written")
+        left = [
+            int(await redis.cli("PTTL", f"hubbub:{{c:{name}}}:m")) for name in ("room:read", "room:written")
+        ]
+        assert left[0] <= 600_000 < left[1]
+        await redis.cli("PEXPIRE", "hubbub:{c:room:read}:m", 1000)
+        broker._kept_alive["room:read"] = -1e9
+        await broker.positions(["room:read"])
+        assert 500_000 < int(await redis.cli("PTTL", "hubbub:{c:room:read}:m")) <= 600_000
+
+
+async def test_no_idempotency_key_is_another_channels_place(redis):
+    async with RedisBroker(redis.url) as broker:
+        place = await say(broker, "topic:a}:k:foo")
+        await say(broker, "topic:a", key="foo}:m")
+        assert (await broker.read("topic:a}:k:foo")).top == place
 
 
 @pytest.mark.parametrize("evicted", ["meta", "stream"])
@@ -193,6 +257,7 @@ async def test_a_login_that_is_refused_is_said_at_once(redis):
     [
         ("-info", "'info'"),
         ("-ssubscribe", "'ssubscribe'"),
+        ("resetkeys %R~*", "key"),
         ("resetchannels", "channel"),
         ("resetkeys", "key"),
     ],

@@ -59,6 +59,9 @@ class Wish:
     last_event_id: str
 
 
+PARAMETERS = {"channel", "channel_token", "last_event_id", "ticket", "token"}
+
+
 class SSEEndpoint:
     """Serves `GET /sse`.
 
@@ -108,6 +111,9 @@ class SSEEndpoint:
         check_capacity(node)
         if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
             raise BadRequest("This request takes no body.")
+        unknown = sorted(request.query_params.keys() - PARAMETERS)
+        if unknown and not wish.channels:  # beside channels it may be what keeps caches off
+            raise BadRequest(f"There is no parameter {unknown[0]!r}: channels are named with `channel`.")
         most = min(MAX_CHANNELS, node.limits.subscriptions or MAX_CHANNELS)
         if max(len(wish.channels), len(wish.tokens)) > most:
             raise BadRequest(f"A stream may have {most} channels, and a token for each; open another one.")

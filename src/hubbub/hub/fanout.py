@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from hubbub.hub.audience import Audience
 from hubbub.hub.namespaces import Namespace
-from hubbub.hub.publications import Position, Publication
+from hubbub.hub.publications import NOWHERE, Position, Publication
 from hubbub.hub.replies import Gap, Reply, Reset
-from hubbub.hub.subscription import NOWHERE, Subscription, reset
+from hubbub.hub.subscription import Subscription, reset
 from hubbub.hub.turn import Turn
 from hubbub.types import Epoch
 

@@ -43,6 +43,10 @@ class Position(msgspec.Struct, frozen=True, gc=False):
     id: str | None = None
 
 
+NOWHERE = Position(Epoch(""), 0)
+"""Where one stands who has not read a stream, or whose stream has not begun."""
+
+
 class Draft(msgspec.Struct, frozen=True, gc=False):
     """A publication before the broker has given it a place.
 

@@ -71,6 +71,7 @@ class Publisher:
         Raises:
             UnknownChannel: no namespace answers to the name.
             TooLarge: the data is over the namespace's `max_message_bytes`.
+            BadRequest: the data is nested too deeply for those who receive it.
             PublishError: the broker did not take it (`PublishUncertain`: it is unknown whether it did).
         """
         namespace, draft = self.draft(channel, event, data, exclude)
@@ -83,6 +84,7 @@ class Publisher:
         parsed, namespace = self._namespaces.resolve(channel)
         name, body = encode_event(event, data)
         check_size(body, namespace)
+        check_depth(body)
         now = self._clock.time()
         kind = kind_of(name, event if isinstance(event, BaseModel) else None)
         return namespace, Draft(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubbub.hub.audience import ABSENT
 from hubbub.hub.namespaces import Overflow
-from hubbub.hub.publications import Position, Publication
+from hubbub.hub.publications import NOWHERE, Position, Publication
 from hubbub.hub.replies import Reset
 from hubbub.types import Epoch
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from hubbub.hub.session import Session
 
 logger = logging.getLogger(__name__)
-
-NOWHERE = Position(Epoch(""), 0)
 
 
 class Subscription:

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import closing
 
 from hubbub import ConfigurationError, TokenIssuer
@@ -12,7 +13,7 @@ from hubbub.server.data_dir import announce, only_server
 from hubbub.server.listening import listen
 from hubbub.server.logs import configure_logs
 from hubbub.server.schema import prepare_schema
-from hubbub.server.settings import PREFIX, Settings
+from hubbub.server.settings import PREFIX, Settings, load_settings
 from hubbub.server.shared import reach_shared
 from hubbub.server.signing_keys import signing_keys
 from hubbub.server.supervising import Patience, Supervisor
@@ -67,8 +68,23 @@ def serve(settings: Settings, host: str, port: int, workers: int = 1) -> None:
             make_server(settings, keys, started).run([listener])
         else:
             create_app(settings, keys)  # what cannot work is said once, and not by each of them
-            patience = Patience(stop=settings.drain_time + BEYOND_DRAINING)
-            asyncio.run(Supervisor(serving, listener, workers, patience, started).run())
+            supervise(listener, workers, started)
+
+
+def supervise(listener: socket.socket, workers: int, started: Callable[[], None]) -> None:
+    """Keep so many processes serving; the settings are read again for each roll.
+
+    Raises:
+        ConfigurationError: a worker did not get ready.
+    """
+
+    def patience() -> Patience:
+        return Patience(stop=load_settings().drain_time + BEYOND_DRAINING)
+
+    async def run() -> None:
+        await Supervisor(serving, listener, workers, patience, started).run()
+
+    asyncio.run(run())
 
 
 def check_workers(settings: Settings, workers: int) -> None:

@@ -1,13 +1,13 @@
 """One's own connections over HTTP: which devices are connected, and ending one."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from hubbub import Hub, Identity
+from hubbub import Connected, Hub, Identity, LimitExceeded, Listing
 from hubbub.server.nodes import Cursor, Limit, NextCursor, time
 
 
@@ -32,6 +32,17 @@ class Devices(BaseModel):
 def session_routes(hub: Hub) -> APIRouter:
     """Serve their own connections to those who are signed in."""
     router = APIRouter(prefix="/me/sessions", tags=["sessions"])
+    asking: set[str] = set()
+
+    async def ask(identity: Identity, **options: Any) -> Listing[Connected]:
+        """Ask every node, for one user once at a time."""
+        if identity.user_id in asking:
+            raise LimitExceeded("You are asking for this already; wait for the answer.")
+        asking.add(identity.user_id)
+        try:
+            return await hub.cluster.connections(user_id=identity.user_id, for_user=True, **options)
+        finally:
+            asking.discard(identity.user_id)
 
     async def somebody(identity: Annotated[Identity, Depends(hub.identity)]) -> Identity:
         if identity.is_anonymous:
@@ -43,7 +54,7 @@ def session_routes(hub: Hub) -> APIRouter:
         identity: Annotated[Identity, Depends(somebody)], limit: Limit = 100, cursor: Cursor = None
     ) -> Devices:
         """On all nodes."""
-        listing = await hub.cluster.connections(user_id=identity.user_id, limit=limit, after=cursor)
+        listing = await ask(identity, limit=limit, after=cursor)
         own = identity.token_id
         return Devices(
             sessions=[
@@ -64,7 +75,7 @@ def session_routes(hub: Hub) -> APIRouter:
     async def end(session_id: str, identity: Annotated[Identity, Depends(somebody)]) -> Response:
         """It is closed with 4010, wherever it is, and its token is worth nothing any more. Connections that share that
         token, such as tabs of one browser, end with it; so does this request's, where it is the same."""
-        listing = await hub.cluster.connections(user_id=identity.user_id, session_id=session_id, limit=1)
+        listing = await ask(identity, session_id=session_id, limit=1)
         if not listing.rows:
             if not listing.is_whole:
                 raise HTTPException(503, "Not every node answered; try again.", headers={"Retry-After": "1"})

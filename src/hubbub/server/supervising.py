@@ -6,13 +6,16 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hubbub import ConfigurationError
 from hubbub.server.stopping import has_terminal
 from hubbub.server.workers import Command, Worker
 
 logger = logging.getLogger(__name__)
+
+JUST_ENDED = 0.5
+"""Seconds that a worker is given that hung up before it was ready: it is about to end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Supervisor:
         command: makes the command line of a worker.
         listener: the socket that they all accept from; closed when they are told to stop.
         number: how many.
-        patience: how long to wait for what.
+        patience: returns how long to wait for what; asked again for each roll, whose workers read the settings anew.
         started: called when all of them are ready for the first time.
     """
 
@@ -56,16 +59,18 @@ class Supervisor:
         command: Command,
         listener: socket.socket,
         number: int,
-        patience: Patience,
+        patience: Callable[[], Patience],
         started: Callable[[], None],
     ) -> None:
         self._command = command
         self._listener = listener
         self._numbers = range(1, number + 1)
-        self._patience = patience
+        self._renew = patience
+        self._patience = patience()
         self._started = started
         self._current: dict[int, Worker] = {}
         """Of each number the one that shall be there."""
+        self._replaced = {number: asyncio.Event() for number in self._numbers}
         self._all: set[Worker] = set()
         """Those as well that drain, and those that are not ready."""
         self._stop = asyncio.Event()
@@ -140,13 +145,14 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         ends = 0
         while True:
+            self._replaced[number].clear()
             worker = self._current[number]
             began_at = loop.time()
-            code = await worker.ended()
-            self._all.discard(worker)
-            if self._current[number] is not worker:
+            code = await self._ended_or_replaced(worker)
+            if code is None:
                 ends = 0
                 continue
+            self._all.discard(worker)
             ends = 1 if loop.time() - began_at >= self._patience.settled else ends + 1
             pause = self._patience.pause(ends)
             logger.error(
@@ -160,6 +166,18 @@ class Supervisor:
             if self._current[number] is worker:
                 await self._replace_dead(worker)
 
+    async def _ended_or_replaced(self, worker: Worker) -> int | None:
+        """Wait until it ended, and return its exit code; or until a roll put another one in its place."""
+        ended = asyncio.ensure_future(worker.ended())
+        replaced = asyncio.ensure_future(self._replaced[worker.number].wait())
+        try:
+            await asyncio.wait([ended, replaced], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            replaced.cancel()
+            if not ended.done():
+                ended.cancel()
+        return None if replaced.done() and not replaced.cancelled() else ended.result()
+
     async def _replace_dead(self, dead: Worker) -> None:
         try:
             worker = await self._start(dead.number)
@@ -171,24 +189,48 @@ class Supervisor:
             self._all.discard(worker)
             return
         self._current[dead.number] = worker
-        if await worker.ready(self._patience.start):
+        if await self._is_ready(worker):
             logger.info("Worker %d (process %d) is ready.", worker.number, worker.pid)
-        else:
+
+    async def _is_ready(self, worker: Worker) -> bool:
+        """Wait until a new worker serves; one that does not is ended, and what became of it is told."""
+        if await worker.ready(self._patience.start):
+            return True
+        try:
+            async with asyncio.timeout(JUST_ENDED):
+                code = await worker.ended()
+        except TimeoutError:
             await worker.kill()
+            logger.error(  # noqa: TRY400 (there is no more to say)
+                "Process %d did not get ready within %g s: it is killed.", worker.pid, self._patience.start
+            )
+        else:
+            logger.error(
+                "Process %d gave up before it was ready, with exit code %d; it has said why.",
+                worker.pid,
+                code,
+            )
+        return False
+
+    def _renew_patience(self) -> None:
+        try:
+            new = self._renew()
+        except ConfigurationError as error:
+            logger.error("The settings cannot be read: %s", error)  # noqa: TRY400 (the message says it all)
+            return
+        # Those that drain now were started with the settings of before.
+        self._patience = replace(new, stop=max(new.stop, self._patience.stop))
 
     async def _roll_when_asked(self) -> None:
         while True:
             await self._roll.wait()
             self._roll.clear()
+            self._renew_patience()
             logger.info("Rolling %d workers.", len(self._numbers))
             for number in self._numbers:
                 if not await self._roll_one(number):
                     logger.error(
-                        "The roll ends at worker %d of %d: the new one did not get ready within %g s, and the old "
-                        "one stays.",
-                        number,
-                        len(self._numbers),
-                        self._patience.start,
+                        "The roll ends at worker %d of %d, and the old one stays.", number, len(self._numbers)
                     )
                     break
             else:
@@ -200,11 +242,11 @@ class Supervisor:
         except OSError:
             logger.exception("Worker %d cannot be started", number)
             return False
-        if not await worker.ready(self._patience.start):
-            await worker.kill()
+        if not await self._is_ready(worker):
             self._all.discard(worker)
             return False
         old, self._current[number] = self._current[number], worker
+        self._replaced[number].set()
         logger.info("Worker %d: process %d is ready, process %d drains.", worker.number, worker.pid, old.pid)
         await old.stop(self._patience.stop)
         self._all.discard(old)

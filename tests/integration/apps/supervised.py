@@ -22,7 +22,7 @@ def main(port: int, workers: int, start: float) -> None:
     def started() -> None:
         print(f"All {workers} workers are ready.", flush=True)
 
-    asyncio.run(Supervisor(serving, listener, workers, patience, started).run())
+    asyncio.run(Supervisor(serving, listener, workers, lambda: patience, started).run())
 
 
 if __name__ == "__main__":

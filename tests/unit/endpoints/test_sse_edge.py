@@ -545,6 +545,16 @@ class TestLinks:
             assert await application.hub.position("topic:a") == stored
 
 
+async def test_a_parameter_that_is_misspelt_is_no_empty_stream():
+    async with Application() as application:
+        rooms(application)
+        async with stream(application, query={"chanel": "room:a"}) as client:
+            assert client.status == 400
+            assert "no parameter 'chanel'" in problem(client)["detail"]
+        async with stream(application, "room:a", query={"_": "1"}) as client:
+            assert client.status == 200
+
+
 async def test_the_api_document_has_it():
     async with Application() as application:
         operation = application.app.openapi()["paths"]["/sse"]["get"]

@@ -1,5 +1,7 @@
 import pytest
 
+from hubbub.hub.publishing import MAX_DEPTH
+
 CHANNEL = "/api/v1/channels/room:general"
 
 
@@ -125,8 +127,10 @@ async def test_json_that_is_nested_without_end_is_refused(client, server):
 
 async def test_what_is_nested_as_deep_as_it_may_be_can_be_read_again(client, server):
     headers = {**server, "Content-Type": "application/json"}
-    body = b'{"event":"x","data":' + b"[" * 500 + b"]" * 500 + b"}"
-    assert (await client.post(f"{CHANNEL}/publish", headers=headers, content=body)).status_code == 200
+    for depth, status in ((MAX_DEPTH, 200), (MAX_DEPTH + 1, 400)):
+        body = b'{"event":"x","data":' + b"[" * depth + b"]" * depth + b"}"
+        response = await client.post(f"{CHANNEL}/publish", headers=headers, content=body)
+        assert response.status_code == status
     response = await client.get(f"{CHANNEL}/history", headers=server)
     assert response.status_code == 200
-    assert b"[" * 500 + b"]" * 500 in response.content
+    assert b"[" * MAX_DEPTH + b"]" * MAX_DEPTH in response.content

@@ -110,6 +110,8 @@ async def test_one_that_may_be_on_a_node_that_did_not_answer_is_tried_again(bear
             path = "/me/sessions" if method == "GET" else "/me/sessions/x"
             asking = asyncio.ensure_future(client.request(method, path, headers=bearer("ada")))
             await broker.asked.wait()
+            again = await client.request(method, path, headers=bearer("ada"))
+            assert (again.status_code, "already" in again.json()["detail"]) == (429, True)
             broker.asked.clear()
             clock.advance(2.2)
             response = await asking

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from serving import eventually
 
 from hubbub import ConfigurationError
+from hubbub.server.settings import load_settings
 from hubbub.server.supervising import Patience, Supervisor
 
 from .test_workers import command
@@ -25,7 +26,7 @@ QUICK = Patience(stop=20, start=20, first_pause=0.05, longest_pause=0.1)
 class House:
     """A supervisor that runs, and how the workers behave that it starts next."""
 
-    def __init__(self, number: int, patience: Patience) -> None:
+    def __init__(self, number: int, patience: Callable[[], Patience]) -> None:
         self.behaviour: str | list[str] = "good"
         """Of all that are started from now on, or of the next ones in turn; the last stays."""
         self.started = asyncio.Event()
@@ -64,7 +65,7 @@ async def house(
     number: int = 2, patience: Patience = QUICK, *behaviour: str, expect: Any = None
 ) -> AsyncIterator[House]:
     """Run a supervisor from the moment on at which all are ready; at the end none of its processes may be left."""
-    here = House(number, patience)
+    here = House(number, lambda: patience)
     if behaviour:
         here.behaviour = list(behaviour)
     here.running = asyncio.create_task(here.supervisor.run())
@@ -191,6 +192,44 @@ async def test_a_roll_whose_worker_does_not_get_ready_ends_and_the_old_ones_stay
         here.behaviour = "good"
         here.supervisor.roll()
         await here.rolled(before)
+
+
+async def test_one_that_dies_while_the_one_before_it_drains_is_started_again_at_once():
+    async with house(1, Patience(stop=3600), "deaf") as here:
+        old = here.pids[1]
+        here.behaviour = "good"
+        here.supervisor.roll()
+        new = await eventually(lambda: here.pids[1] if here.pids[1] != old else None)
+        os.kill(new, signal.SIGKILL)
+        await eventually(lambda: here.pids[1] not in {old, new})
+        assert is_alive(old)
+        os.kill(old, signal.SIGKILL)
+
+
+async def test_what_became_of_one_that_does_not_get_ready_is_told(caplog):
+    async with house(1, Patience(stop=20, start=0.4)) as here:
+        for behaviour, said in (
+            ("stillborn", "before it was ready"),
+            ("mute", "did not get ready within 0.4 s"),
+        ):
+            here.behaviour = behaviour
+            caplog.clear()
+            here.supervisor.roll()
+            await eventually(lambda: "the old one stays" in caplog.text)
+            assert said in caplog.text
+
+
+async def test_a_roll_reads_anew_how_long_to_wait_and_the_old_ones_keep_their_time(caplog):
+    times = iter([20.0, 30.0, 10.0])
+    here = House(1, lambda: Patience(stop=next(times)))
+    for expected in (30.0, 30.0):
+        here.supervisor._renew_patience()
+        assert here.supervisor._patience.stop == expected
+    here.supervisor._renew = lambda: load_settings(drain_time="soon") and None
+    here.supervisor._renew_patience()
+    assert "HUBBUB_DRAIN_TIME" in caplog.text
+    assert here.supervisor._patience.stop == 30.0
+    here.listener.close()
 
 
 async def test_what_is_asked_for_during_a_roll_is_another_one():

@@ -117,6 +117,11 @@ class Address:
             options.get("prefix", "hubbub"),
         )
 
+    @property
+    def names(self) -> str:
+        """What all names in Redis begin with: the number of a database is part of it, because pub/sub knows no databases."""
+        return f"{self.prefix}:{self.database}" if self.database else self.prefix
+
     def __str__(self) -> str:
         scheme = self.arrangement.value.replace("redis", "rediss", 1) if self.tls else self.arrangement.value
         service = f"/{self.service}" if self.service else ""

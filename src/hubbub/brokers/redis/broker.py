@@ -18,7 +18,7 @@ from hubbub.brokers.redis.servers import Servers
 from hubbub.brokers.redis.wire import pack, unpack
 from hubbub.exceptions import ConfigurationError, PublishError, PublishUncertain, TooLarge, Unavailable
 from hubbub.hub.broker import KEY_TTL, Reading, Receiver, Retention
-from hubbub.hub.publications import MESSAGE, Draft, Position, Publication
+from hubbub.hub.publications import MESSAGE, NOWHERE, Draft, Position, Publication
 from hubbub.types import Epoch
 
 AT_ONCE = 500
@@ -26,12 +26,12 @@ AT_ONCE = 500
 MAX_BYTES = 1024 * 1024
 """What one publication may be, sent to every node: far larger ones have brought clusters down."""
 LONGEST_TTL = 10 * 365 * 86400.0
-KEPT_ALIVE = 3600.0
+KEPT_ALIVE = 180.0
 """Seconds after which the place of a channel with readers is told not to expire yet."""
+EMPTY_TTL, META_TTL = 600_000, 86_400_000
+"""Milliseconds that the place is kept of a channel in which nobody has published yet (see `read.lua`), or somebody has."""
 
 PUBLISH, READ, FORGET = Script("publish"), Script("read"), Script("forget")
-
-NOWHERE = Position(Epoch(""), 0)
 
 
 class RedisBroker:
@@ -250,7 +250,9 @@ class RedisBroker:
             ):
                 # Nobody publishes, and somebody is there: the place they stand at shall not be forgotten.
                 self._kept_alive[channel] = now
-                await self.servers.ask(keys.slot, "PEXPIRE", keys.meta, 86_400_000, "GT")
+                is_empty = await self.servers.ask(keys.slot, "HGET", keys.meta, "top") == b"0"
+                ttl = EMPTY_TTL if is_empty else META_TTL
+                await self.servers.ask(keys.slot, "PEXPIRE", keys.meta, ttl, "GT")
             epoch, top, last_id = await self.servers.ask(keys.slot, "HMGET", keys.meta, "epoch", "top", "id")
         except (NotSent, Unanswered, RedisError) as error:
             if str(error).startswith("WRONGTYPE"):

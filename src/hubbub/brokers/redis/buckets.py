@@ -57,7 +57,7 @@ class Buckets:
 
     def __init__(self, address: Address) -> None:
         count = BUCKETS if address.arrangement is Arrangement.CLUSTER else 1
-        self._all = tuple(Bucket(address.prefix, number) for number in range(count))
+        self._all = tuple(Bucket(address.names, number) for number in range(count))
 
     def of(self, channel: str) -> Bucket:
         """Return the one that a channel is in."""

@@ -4,6 +4,10 @@ import logging
 import time
 from collections.abc import Callable
 
+from redis.exceptions import NoPermissionError
+
+from hubbub.brokers.redis.dialing import RIGHTS
+
 logger = logging.getLogger(__name__)
 
 INTERVAL = 1.0
@@ -29,5 +33,6 @@ class Complaints:
             self._unsaid += 1
             return
         more = f" (and {self._unsaid} more since the last line)" if self._unsaid else ""
-        logger.error("%s: %s%s", about, error, more)
+        advice = f". {RIGHTS}" if isinstance(error, NoPermissionError) else ""
+        logger.error("%s: %s%s%s", about, error, advice, more)
         self._last, self._unsaid = now, 0

@@ -6,6 +6,7 @@ the tag early, in all of its keys at the same place.
 """
 
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from hubbub.brokers.redis.slots import slot_of
 
@@ -27,8 +28,12 @@ class ChannelKeys:
     slot: int
 
     def idempotency(self, key: str) -> bytes:
-        """Return where a repeated publication is recognised."""
-        return self.channel + b":k:" + key.encode()
+        """Return where a repeated publication is recognised; whatever the key says, no other name is like it."""
+        return (
+            self.channel
+            + b":k:"
+            + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest().encode()
+        )
 
 
 class Keys:

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from redis.exceptions import AskError, MovedError
+from redis.exceptions import AskError, MovedError, ResponseError
 
 from hubbub.brokers.redis.errors import NotSent, Refused
 from hubbub.brokers.redis.keys import Keys
@@ -108,6 +108,10 @@ class Life:
             raise
         except AskError:  # its slot is on the way to another server, so that this one will get another marker
             return None
+        except ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            return "-"  # somebody else wrote to it; it is set anew
         return None if marked is None else marked.decode()
 
     async def _is_new(self, lane: Lane) -> bool:

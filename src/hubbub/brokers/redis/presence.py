@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from hubbub.brokers.redis.address import Address
 from hubbub.brokers.redis.buckets import Bucket, Buckets
+from hubbub.brokers.redis.complaints import Complaints
 from hubbub.brokers.redis.errors import NotSent, Unanswered
 from hubbub.brokers.redis.line import Argument
 from hubbub.brokers.redis.scripts import Script
@@ -54,6 +55,7 @@ class RedisPresence:
     def __init__(self, redis: str | Servers, claim: float = CLAIM) -> None:
         self.servers = Servers(Address.parse(redis)) if isinstance(redis, str) else redis
         self._buckets = Buckets(self.servers.address)
+        self._complaints = Complaints()
         self._claim = int(claim * 1000)
         self._step = max(1, STEP // len(self._buckets))
         self._lease = 0.0
@@ -189,12 +191,21 @@ class RedisPresence:
                 yield bucket, its[start : start + AT_ONCE]
 
     async def _run(self, bucket: Bucket, *arguments: Argument) -> Any:
+        try:
+            return await self._asked(self.servers.run(PRESENCE, bucket.slot, bucket.keys, arguments))
+        except Unavailable as error:
+            if not str(error.__cause__).startswith("WRONGTYPE"):
+                raise
+        # Somebody else wrote to its keys. Those who are here renew what they hold, as after any loss.
+        await self._asked(self.servers.ask(bucket.slot, "DEL", *bucket.keys))
         return await self._asked(self.servers.run(PRESENCE, bucket.slot, bucket.keys, arguments))
 
     async def _asked(self, asking: Any) -> Any:
         try:
             return await asking
         except (NotSent, Unanswered, RedisError) as error:
+            if isinstance(error, RedisError):
+                self._complaints.complain("Redis refused to have presence read or changed", error)
             raise Unavailable("Who is present cannot be read or changed at the moment: try again.") from error
 
 

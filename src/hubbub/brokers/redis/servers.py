@@ -68,7 +68,7 @@ class Servers:
 
     def __init__(self, address: Address, node: str | None = None) -> None:
         self.address = address
-        self.keys = Keys(address.prefix)
+        self.keys = Keys(address.names)
         self.node = node or secrets.token_hex(8)
         self.seen = Seen()
         self.recipient: Recipient = Deaf()

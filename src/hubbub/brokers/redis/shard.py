@@ -94,6 +94,7 @@ class Shard:
         self.listener.channels.add(self._canary)
         self._vigil = Vigil(
             node,
+            keys.of_server(tag, "written"),
             self.lane,
             self.listener,
             peers,
@@ -112,7 +113,7 @@ class Shard:
     @property
     def problem(self) -> str | None:
         """What is wrong with it, or `None`."""
-        return self.lane.problem or self.listener.problem
+        return self.lane.problem or self.listener.problem or self._vigil.refusal
 
     async def ready(self) -> None:
         """Wait until it can be published to and heard."""
@@ -151,6 +152,7 @@ class Shard:
 
     async def _greet(self) -> None:
         await self._life.begin(self.lane)
+        await self._vigil.try_writing(self._canary)
 
     def _carries(self, keys: Keys, channel: str) -> bool:
         slot = keys.of(channel).slot

@@ -7,12 +7,22 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from redis.exceptions import RedisError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
+from hubbub.brokers.redis.complaints import Complaints
 from hubbub.brokers.redis.errors import NotSent, Unanswered
 from hubbub.brokers.redis.lane import Lane
 from hubbub.brokers.redis.listener import Listener
 from hubbub.brokers.redis.others import Peers
+from hubbub.brokers.redis.scripts import Script
 
 logger = logging.getLogger(__name__)
 
@@ -23,12 +33,17 @@ DEADLINE = 2.5
 
 LEAVING = "leaving"
 
+CANARY = Script("canary")
+MOVING = (MovedError, AskError, TryAgainError, ClusterDownError)
+"""Answers of a cluster in which the canaries' slot is on its way: others see to that."""
+
 
 class Vigil:
     """Watches over the two connections to one server.
 
     Args:
         node: this node's id.
+        written: the key that canaries write to, because a Redis may publish and refuse to write.
         lane: what canaries are published through.
         listener: what they come back through.
         peers: the other nodes, whose canaries are heard as well.
@@ -39,6 +54,7 @@ class Vigil:
     def __init__(
         self,
         node: str,
+        written: str,
         lane: Lane,
         listener: Listener,
         peers: Peers,
@@ -46,11 +62,15 @@ class Vigil:
         deaf: Callable[[], None],
     ) -> None:
         self._node = node
+        self._written = written
         self._lane = lane
         self._listener = listener
         self._peers = peers
         self._compared = compared
         self._deaf = deaf
+        self._complaints = Complaints()
+        self.refusal: str | None = None
+        """Why Redis takes no writes at the moment, or `None`."""
         self._number = 0
         self._back = asyncio.Event()
 
@@ -62,6 +82,19 @@ class Vigil:
             except Exception:
                 logger.exception("A canary failed")
             await asyncio.sleep(INTERVAL)
+
+    async def try_writing(self, channel: bytes) -> None:
+        """Send a canary that nobody waits for.
+
+        Raises:
+            NoPermissionError: this user may not write; any other refusal may pass, and is told by those that follow.
+        """
+        try:
+            await self._release(channel)
+        except NoPermissionError:
+            raise
+        except ResponseError as error:
+            logger.debug("Redis takes no writes yet: %s", error)
 
     async def say_goodbye(self, channel: bytes) -> None:
         """Tell the other nodes that this one leaves, if they can be told."""
@@ -98,7 +131,7 @@ class Vigil:
         is_answered = False
         try:
             async with asyncio.timeout(DEADLINE):
-                await self._lane.tell("SPUBLISH", channel, self._words())
+                await self._write_and_publish(channel)
                 is_answered = True
                 if is_due_back:
                     await self._back.wait()
@@ -114,6 +147,26 @@ class Vigil:
             logger.error("Deaf: %s within %g s", problem, DEADLINE)
             self._deaf()
             self._listener.fail(problem)
+
+    async def _write_and_publish(self, channel: bytes) -> None:
+        if (
+            self._lane.problem is not None
+        ):  # it is being greeted, and whether the server is empty may be looked at
+            await self._lane.tell("SPUBLISH", channel, self._words())
+            return
+        try:
+            await self._release(channel)
+            self.refusal = None
+        except MOVING:
+            raise
+        except ResponseError as error:
+            self.refusal = f"Redis refuses to write: {error}"
+            self._complaints.complain("Redis refuses to write, so nothing can be published", error)
+            await self._lane.tell("SPUBLISH", channel, self._words())
+
+    async def _release(self, channel: bytes) -> None:
+        # With its source, which is short: a server that forgot its scripts is no reason for a canary to fail.
+        await self._lane.tell("EVAL", CANARY.source, 1, self._written, self._words(), channel)
 
     def _words(self) -> str:
         return f"{self._node} {self._number} {self._compared()}"

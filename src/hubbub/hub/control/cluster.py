@@ -138,6 +138,7 @@ class Cluster:
         slow: bool = False,
         limit: int = 100,
         after: str | None = None,
+        for_user: bool = False,
     ) -> Listing[Connected]:
         """List connections, those that were opened first before the others.
 
@@ -147,6 +148,7 @@ class Cluster:
             slow: only those that cannot be written to at the moment.
             limit: how many, at most 500.
             after: the cursor of the page before.
+            for_user: whether a user asks about themselves: refused sooner than what operators and programs ask.
 
         Raises:
             BadRequest: the limit is out of range, or there can be no such user or session.
@@ -158,7 +160,7 @@ class Cluster:
             if text:
                 check_id(text)
         query = ConnectionsQuery(limit, after or "", user_id, slow, session_id)
-        survey = await self._control.surveys.ask("connections", query, ConnectionsPage)
+        survey = await self._control.surveys.ask("connections", query, ConnectionsPage, for_user=for_user)
         pages = survey.answers.values()
         rows = sorted((row for page in pages for row in page.rows), key=lambda row: row.session_id)
         more = len(rows) > limit or any(page.more for page in pages)

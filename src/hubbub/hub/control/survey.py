@@ -13,7 +13,7 @@ from hubbub.hub.background import Background
 from hubbub.hub.control.orders import Orders, channel_of
 from hubbub.hub.control.peers import NodeState, Peers
 from hubbub.hub.ids import SecretIds
-from hubbub.hub.wheel import Wheel
+from hubbub.hub.wheel import Timer, Wheel
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +21,10 @@ DEADLINE = 2.0
 """Seconds in which nodes answer."""
 AT_ONCE = 64
 """Surveys of one node that wait for answers at the same time."""
+FOR_USERS = 16
+"""How many of them may be there when a user asks about themselves: what operators ask is not to wait for those."""
+SILENCE = 10.0
+"""Seconds between two lines about the same nodes that do not answer."""
 
 NOTHING = msgspec.Raw(b"null")
 
@@ -107,6 +111,8 @@ class Surveys:
         self._ids = SecretIds()
         self._topics: dict[str, tuple[msgspec.json.Decoder[Any], Respond[Any]]] = {}
         self._open: dict[str, Gathering] = {}
+        self._told_until: dict[str, Timer] = {}
+        """Which nodes were named just now in a line of the log."""
         self._is_over = False
         orders.on("ask", Question, self._asked)
         orders.on("answer", Answer, self._answered)
@@ -116,7 +122,13 @@ class Surveys:
         self._topics[topic] = msgspec.json.Decoder(query), respond
 
     async def ask(
-        self, topic: str, query: msgspec.Struct, found: type[Found], *, seconds: float = DEADLINE
+        self,
+        topic: str,
+        query: msgspec.Struct,
+        found: type[Found],
+        *,
+        seconds: float = DEADLINE,
+        for_user: bool = False,
     ) -> Survey[Found]:
         """Ask every node, this one included, and wait until all have answered.
 
@@ -126,13 +138,14 @@ class Surveys:
             found: what an answer is.
             seconds: how long to wait; who has not answered by then is told. A node that has not been here long enough
                 to know all the others waits for all of it, in case there are more.
+            for_user: whether it is a user who wants to know, and not an operator or a program.
 
         Raises:
             LimitExceeded: too many surveys wait for answers.
             PublishError: the broker did not take the question.
         """
-        if len(self._open) >= AT_ONCE:
-            raise LimitExceeded(f"{AT_ONCE} questions to the other nodes are open; try again later.")
+        if len(self._open) >= (FOR_USERS if for_user else AT_ONCE):
+            raise LimitExceeded("Too many questions to the other nodes are open; try again later.")
         question = Question(self._ids.new(), self._own, topic, msgspec.Raw(msgspec.json.encode(query)))
         gathering = self._open[question.id] = Gathering(self._known())
         deadline = self._wheel.after(seconds, gathering.end)
@@ -164,9 +177,14 @@ class Surveys:
         known = {**gathering.expected, **self._known()}
         silent = {*known, *gathering.answers} - answers.keys()
         if silent:
-            logger.warning("No answer about %r from %s", topic, ", ".join(sorted(map(ascii, silent))))
+            self._complain(topic, ", ".join(sorted(map(ascii, silent))))
         unanswered = tuple(known.get(node) or NodeState(node) for node in sorted(silent))
         return Survey(answers, unanswered)
+
+    def _complain(self, topic: str, silent: str) -> None:
+        if self._told_until.get(silent) is None:
+            logger.warning("No answer about %r from %s", topic, silent)
+            self._told_until[silent] = self._wheel.after(SILENCE, self._told_until.__delitem__, silent)
 
     def _known(self) -> dict[str, NodeState]:
         return {state.id: state for state in self._peers}

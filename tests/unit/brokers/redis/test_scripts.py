@@ -17,5 +17,5 @@ def test_a_script_is_known_by_its_digest(name):
 def test_all_of_them_are_found():
     known = {script.sha for script in every_script()}
     assert {
-        Script(name).sha for name in ("publish", "read", "compare", "presence", "count", "forget")
+        Script(name).sha for name in ("publish", "read", "compare", "presence", "count", "canary", "forget")
     } == known

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from redis.exceptions import NoPermissionError
 from scripted import Scripted, push, scripted, soon
 
 from hubbub.brokers.redis import vigil as module
@@ -23,6 +24,7 @@ class Birds:
     def __init__(self) -> None:
         self.answers = True
         self.carries = True
+        self.refusal = b""
         self.server: Scripted | None = None
 
     def answer(self, command: list[bytes]) -> bytes | None:
@@ -30,6 +32,11 @@ class Birds:
         if command[0] == b"ssubscribe":
             self.listener = self.server.connections[-1]
             return push(b"ssubscribe", command[1], 1)
+        if command[0] == b"EVAL":
+            if self.refusal:
+                return b"-%s\r\n" % self.refusal
+            assert command[3] == b"written"
+            command = [b"SPUBLISH", command[5], command[4]]
         if command[0] == b"SPUBLISH":
             if self.carries:
                 self.listener.write(push(b"smessage", command[1], command[2]))
@@ -45,7 +52,7 @@ class Watched:
         self.peers = Peers(FakeClock().monotonic)
         self.lane = Lane(server.dial, self._greet)
         self.listener = Listener(server.dial, self._arrived, print, lambda: None, self._resume)
-        self.vigil = Vigil("me", self.lane, self.listener, self.peers, lambda: "life", self._deaf)
+        self.vigil = Vigil("me", "written", self.lane, self.listener, self.peers, lambda: "life", self._deaf)
 
     async def _greet(self) -> None:
         await self.greeting.wait()
@@ -91,6 +98,34 @@ async def test_canaries_that_come_back_prove_both_ways():
         await birds.server.asked(10)
         assert watched.deaf == 0
         assert len(birds.server.connections) == 2
+
+
+async def test_a_redis_that_publishes_and_does_not_write_is_told(caplog):
+    birds = Birds()
+    async with watching(birds) as watched:
+        await birds.server.asked(5)
+        assert watched.vigil.refusal is None
+        birds.refusal = b"OOM command not allowed"
+        await soon(lambda: watched.vigil.refusal)
+        assert watched.vigil.refusal == "Redis refuses to write: command not allowed"
+        birds.carries = False
+        await soon(lambda: watched.deaf)  # it is listened all the same
+        birds.carries, birds.refusal = True, b"MOVED 1 other:1"
+        await birds.server.asked(5)
+        assert watched.vigil.refusal is not None
+        birds.refusal = b""
+        await soon(lambda: watched.vigil.refusal is None)
+    assert caplog.text.count("nothing can be published") == 1
+
+
+async def test_a_user_who_may_not_write_is_refused_at_once_and_a_full_server_is_not():
+    birds = Birds()
+    async with watching(birds) as watched:
+        birds.refusal = b"OOM command not allowed"
+        await watched.vigil.try_writing(CANARY)
+        birds.refusal = b"NOPERM this user has no permissions"
+        with pytest.raises(NoPermissionError):
+            await watched.vigil.try_writing(CANARY)
 
 
 async def test_a_canary_that_does_not_come_back_means_deaf(caplog):

@@ -1,6 +1,7 @@
 """Every node is asked, and an answer that is missing is told."""
 
 import asyncio
+import logging
 
 import msgspec
 import pytest
@@ -8,7 +9,7 @@ from neighbours import Street
 from stage import turns
 
 from hubbub.exceptions import LimitExceeded, PublishError
-from hubbub.hub.control.survey import AT_ONCE
+from hubbub.hub.control.survey import AT_ONCE, FOR_USERS
 
 
 class Sum(msgspec.Struct):
@@ -24,8 +25,8 @@ def can_add(*neighbours, off=0):
         neighbour.control.surveys.on("add", Sum, lambda query: Total(sum(query.numbers) + off))
 
 
-def ask(neighbour, *numbers):
-    return neighbour.control.surveys.ask("add", Sum(list(numbers)), Total)
+def ask(neighbour, *numbers, **options):
+    return neighbour.control.surveys.ask("add", Sum(list(numbers)), Total, **options)
 
 
 async def test_all_answer_and_nobody_waits_for_the_deadline():
@@ -119,7 +120,22 @@ async def test_a_broker_that_cannot_be_reached_is_an_error_at_once():
         assert left.control.surveys._open == {}
 
 
-async def test_only_so_many_are_open_at_once():
+async def test_what_users_ask_leaves_room_for_what_operators_ask():
+    async with Street() as street:
+        left, right = await street.two()
+        can_add(left, right)
+        right.stop()
+        tasks = [asyncio.ensure_future(ask(left, number, for_user=True)) for number in range(FOR_USERS)]
+        await asyncio.sleep(0)
+        with pytest.raises(LimitExceeded):
+            await ask(left, 0, for_user=True)
+        tasks.append(asyncio.ensure_future(ask(left, 0)))
+        await turns()
+        await street.pass_time(2.2)
+        assert len(await asyncio.gather(*tasks)) == FOR_USERS + 1
+
+
+async def test_only_so_many_are_open_at_once(caplog):
     async with Street() as street:
         left, right = await street.two()
         can_add(left, right)
@@ -129,7 +145,9 @@ async def test_only_so_many_are_open_at_once():
         with pytest.raises(LimitExceeded):
             await ask(left, 0)
         await turns()
-        await street.pass_time(2.2)
+        with caplog.at_level(logging.WARNING):
+            await street.pass_time(2.2)
+        assert caplog.text.count("No answer") == 1
         surveys = await asyncio.gather(*tasks)
         assert {survey.answers[left.id].total for survey in surveys} == set(range(AT_ONCE))
         await right.wake()

@@ -17,7 +17,8 @@ if not (epoch and top) then
   epoch, top = ARGV[5], 0
   redis.call('DEL', stream)
   redis.call('HSET', meta, 'epoch', epoch, 'top', 0)
-  redis.call('PEXPIRE', meta, 86400000)
+  -- Not for long: anybody may ask for any name. Nodes that have readers see to it that it stays.
+  redis.call('PEXPIRE', meta, 600000)
 end
 local last_id, size, ttl = known[3] or '', tonumber(known[4] or 0), tonumber(known[5] or 0)
 local began = tonumber(known[6] or 0)
