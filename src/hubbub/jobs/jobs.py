@@ -209,7 +209,9 @@ class Jobs:
             allowed = await allowed
         if not allowed:
             raise Forbidden(f"You may not start {kind!r}.")
-        return await self.enqueue_bound(task, task.parameters.write(params), {"owner": identity.user_id, "key": key})
+        return await self.enqueue_bound(
+            task, task.parameters.write(params), {"owner": identity.user_id, "key": key}
+        )
 
     async def enqueue_bound(self, task: Task[..., Any], params: str, options: Options) -> Enqueued:
         """Enqueue a job whose params are written; for `Task.enqueue`, which see."""
