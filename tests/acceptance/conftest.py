@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from pages import DESKTOP, enter
+from playwright.async_api import Browser, async_playwright, expect
 
 START_TIME = 30.0
 STOP_TIME = 30.0
@@ -128,3 +129,40 @@ async def browser() -> AsyncIterator[Browser]:
         chromium = await playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
         yield chromium
         await chromium.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_page(browser):
+    """Open pages, each in a browser profile of its own; at the end none may have had a fault."""
+    contexts, faults = [], []
+
+    def watch(page):
+        page.on("pageerror", lambda error: faults.append(f"{page.url}: {error}"))
+        page.on("console", lambda said: faults.append(said.text) if "Security Policy" in said.text else None)
+
+    async def open_(url, **options):
+        context = await browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
+        contexts.append(context)
+        context.on("page", watch)
+        page = await context.new_page()
+        await page.goto(url)
+        return page
+
+    yield open_
+    for context in contexts:
+        await context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def sign_in(open_page):
+    """Sign a user in by a link of `hubbub token`, and enter a room."""
+
+    async def sign_in_(server, user, room=None, **options):
+        page = await open_page(server.credentials(user).link, **options)
+        await expect(page.get_by_test_id("connection")).to_have_text("Connected")
+        if room is not None:
+            await enter(page, room)
+        return page
+
+    return sign_in_

@@ -31,7 +31,7 @@ export class JobCard {
     this.job = job;
     const name = `${job.kind}, ${timeOf(new Date(job.created_at)).textContent}`;
     this.#bar = h("div", { class: "bar", role: "progressbar", "aria-label": `Progress of ${name}`, "aria-valuemin": 0, "aria-valuemax": 100 }, this.#fill);
-    this.#cancel = h("button", { type: "button", class: "quiet", "aria-label": `Cancel ${name}`, onclick: () => cancel(this) }, "Cancel");
+    this.#cancel = h("button", { type: "button", class: "quiet", "aria-label": `Cancel ${name}`, onclick: () => this.job.cancelling || cancel(this) }, "Cancel");
     this.#retry = h("button", { type: "button", class: "quiet", "aria-label": `Retry ${name}`, onclick: () => retry(this) }, "Retry");
     this.element = h(
       "li", { class: "job", "data-job": job.id, "data-testid": "job" },
@@ -60,7 +60,7 @@ export class JobCard {
     this.#times.replaceChildren(...this.#when());
     this.#moveFocus(isOpen);
     this.#cancel.hidden = !isOpen;
-    this.#cancel.disabled = Boolean(cancelling);
+    this.#cancel.setAttribute("aria-disabled", String(Boolean(cancelling))); // one that is disabled would lose the focus
     this.#retry.hidden = status !== "failed" && status !== "cancelled";
   }
 
