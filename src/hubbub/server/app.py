@@ -15,7 +15,7 @@ from hubbub.server.console_page import console_routes
 from hubbub.server.farewell import Farewell
 from hubbub.server.health import health_routes
 from hubbub.server.jobs import create_jobs
-from hubbub.server.live_jobs import LiveJobs, readers
+from hubbub.server.job_updates import JobUpdates, readers
 from hubbub.server.metrics import metrics_routes
 from hubbub.server.namespaces import Policy, read_namespaces
 from hubbub.server.origins import add_cors, page_check
@@ -57,7 +57,7 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
     database = open_database(settings)
     jobs = create_jobs(database, settings.jobs_concurrency, JOBS_DRAIN)
     hub = create_hub(settings, tokens, namespaces, shared, jobs)
-    live = LiveJobs(hub)
+    live = JobUpdates(hub)
     jobs.listen(live)
     codes = Codes(code_reader(keys), TokenIssuer(keys.current), shared.used)
     secure = (settings.public_url or "").startswith("https://")

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from hubbub import ConfigurationError, Hub
 from hubbub.server.jobs import create_jobs
-from hubbub.server.live_jobs import LiveJobs
+from hubbub.server.job_updates import JobUpdates
 from hubbub.server.logs import configure_logs
 from hubbub.server.namespaces import read_namespaces
 from hubbub.server.schema import database_address, open_database, prepare_schema
@@ -58,7 +58,7 @@ async def work(settings: Settings, concurrency: int) -> None:
     hub = create_voice(settings)
     database = open_database(settings)
     jobs = create_jobs(database, concurrency, settings.drain_time)
-    live = LiveJobs(hub)
+    live = JobUpdates(hub)
     jobs.listen(live)
     async with database, hub.lifespan(FastAPI()), live, jobs:
         logger.info("Running background jobs of %s, %d at once.", database_address(settings), concurrency)

@@ -20,7 +20,7 @@ JOB = {
     "overflow": "conflate",
     "max_message_bytes": 65_536,
 }
-"""A job's progress. Beside this its channel asks whose job it is; see `hubbub.server.live_jobs`."""
+"""A job's progress. Beside this its channel asks whose job it is; see `hubbub.server.job_updates`."""
 EXPORT = {
     "subscribe": "owner",
     "publish": "nobody",

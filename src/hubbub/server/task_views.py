@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hubbub.jobs import JobView, LogLine, Status
 from hubbub.jobs.job import Page
-from hubbub.server.live_jobs import live
+from hubbub.server.job_updates import live
 from hubbub.server.nodes import NextCursor, time
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]

@@ -7,7 +7,7 @@ import pytest
 
 from hubbub import PublishError, TooLarge, UnknownChannel
 from hubbub.jobs import JobView, Status
-from hubbub.server.live_jobs import LiveJobs, is_beginning
+from hubbub.server.job_updates import JobUpdates, is_beginning
 
 JOB = JobView(
     "j-1", "demo", Status.PENDING, "ada", None, 0, {}, 0, 4, 0, None, None, None, False, 0, 7, None, None
@@ -35,7 +35,7 @@ class Hub:
 
 async def test_a_beginning_is_told_to_the_owner_too():
     hub = Hub()
-    async with LiveJobs(hub) as live:
+    async with JobUpdates(hub) as live:
         live.changed(JOB)
         await hub.some.wait()
         live.changed(replace(RUNNING, progress=50))
@@ -48,24 +48,24 @@ async def test_a_beginning_is_told_to_the_owner_too():
 
 async def test_only_the_latest_counts():
     hub = Hub()
-    async with LiveJobs(hub) as live:
+    async with JobUpdates(hub) as live:
         for progress in range(100):
             live.changed(replace(RUNNING, progress=progress + 1))
     assert hub.published == [("job:j-1", "running", 100, None)]
 
 
 async def test_what_the_broker_did_not_take_is_told_again(monkeypatch):
-    monkeypatch.setattr("hubbub.server.live_jobs.AGAIN", 0.0)
+    monkeypatch.setattr("hubbub.server.job_updates.AGAIN", 0.0)
     hub = Hub(PublishError("away"), PublishError("away"))
-    async with LiveJobs(hub) as live:
+    async with JobUpdates(hub) as live:
         live.changed(replace(RUNNING, progress=1, owner=None))
     assert hub.published == [("job:j-1", "running", 1, None)]
 
 
 async def test_at_the_end_nobody_waits_forever(monkeypatch, caplog):
-    monkeypatch.setattr("hubbub.server.live_jobs.FAREWELL", 0.01)
+    monkeypatch.setattr("hubbub.server.job_updates.FAREWELL", 0.01)
     hub = Hub(*[PublishError("away")] * 1000)
-    async with LiveJobs(hub) as live:
+    async with JobUpdates(hub) as live:
         live.changed(RUNNING)
         await hub.some.wait()
     assert "could not be told" in caplog.text
@@ -74,7 +74,7 @@ async def test_at_the_end_nobody_waits_forever(monkeypatch, caplog):
 
 async def test_a_result_that_is_too_large_is_left_out():
     hub = Hub(TooLarge("large"))
-    async with LiveJobs(hub) as live:
+    async with JobUpdates(hub) as live:
         live.changed(replace(RUNNING, status=Status.COMPLETED, result={"much": 1}))
     assert hub.published == [("job:j-1", "completed", 0, None)]
     assert "result" not in hub.last
@@ -82,16 +82,16 @@ async def test_a_result_that_is_too_large_is_left_out():
 
 async def test_an_owner_who_can_have_no_channel_holds_nothing_up(caplog):
     hub = Hub(None, UnknownChannel("no"))
-    async with LiveJobs(hub) as live:
+    async with JobUpdates(hub) as live:
         live.changed(JOB)
     assert hub.published == [("job:j-1", "pending", 0, None)]
     assert "Nobody is told" in caplog.text
 
 
 async def test_there_is_a_bound_on_what_waits(monkeypatch):
-    monkeypatch.setattr("hubbub.server.live_jobs.MOST", 2)
+    monkeypatch.setattr("hubbub.server.job_updates.MOST", 2)
     hub = Hub()
-    live = LiveJobs(hub)
+    live = JobUpdates(hub)
     for number in range(3):
         live.changed(replace(RUNNING, id=f"j-{number}", progress=1))
     async with live:

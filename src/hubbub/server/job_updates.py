@@ -46,7 +46,7 @@ def readers(jobs: Jobs) -> Callable[[Identity, Channel], Awaitable[bool]]:
     return may_read
 
 
-class LiveJobs:
+class JobUpdates:
     """The listener of `Jobs` that publishes. An async context manager; it leaves when everything is told.
 
     Args:
