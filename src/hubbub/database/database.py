@@ -21,8 +21,16 @@ CONNECT = 5.0
 POOL = 10
 """Connections that are kept; as many more are opened when all are in use."""
 
+IDLE = 10.0
+"""Seconds after which PostgreSQL ends a transaction that asks for nothing."""
+
 READING = "hubbub_reading"
 EXAMPLE = "postgresql+asyncpg://user:password@host/name"
+_SERVER_SETTINGS = {
+    "application_name": "hubbub",
+    # A process that was stopped, or a machine that vanished, in the middle of a transaction would hold its rows for ever.
+    "idle_in_transaction_session_timeout": str(int(IDLE * 1000)),
+}
 
 
 class Database:
@@ -121,7 +129,7 @@ def _engine(address: Address) -> AsyncEngine:
             max_overflow=POOL,
             pool_pre_ping=True,
             pool_timeout=CONNECT,
-            connect_args={"timeout": CONNECT, "server_settings": {"application_name": "hubbub"}},
+            connect_args={"timeout": CONNECT, "server_settings": _SERVER_SETTINGS},
         )
     engine = create_async_engine(address.url, connect_args={"timeout": BUSY, "isolation_level": None})
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)

@@ -76,7 +76,7 @@ class JobContext:
         An async task is cancelled as well (`asyncio.CancelledError`); a sync one has to look here now and then, because a thread
         cannot be stopped.
         """
-        return self._attempt.is_cancelled
+        return self._attempt.is_cancelled or self._attempt.is_over
 
     def progress(self, percent: float, message: str | None = None) -> Awaitable[None]:
         """Say how far the job is. Who watches is told at once; the database about once a second.

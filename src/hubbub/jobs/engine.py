@@ -74,7 +74,9 @@ class Attempt:
         self.is_changed = False
         """Whether there is progress that is not stored yet."""
         self.is_cancelled = False
-        """Whether it was asked to end, for whatever reason."""
+        """Whether the engine asked it to end, for whatever reason."""
+        self.is_over = False
+        """Whether its time is over while its thread goes on."""
         self.thread: asyncio.Future[object] | None = None
         """The thread it runs in; where it is not done when the attempt is, its place stays taken until it is."""
 

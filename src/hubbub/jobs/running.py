@@ -56,8 +56,8 @@ class Running:
         except TimeoutError:
             if not limit.expired():
                 raise  # the task's own
-            attempt.is_cancelled = attempt.thread is not None and not attempt.thread.done()
-            raise TookTooLong(task.timeout or 0.0, is_left=attempt.is_cancelled) from None
+            attempt.is_over = attempt.thread is not None and not attempt.thread.done()
+            raise TookTooLong(task.timeout or 0.0, is_left=attempt.is_over) from None
 
     async def _in_thread(self, function: Callable[[], Any], attempt: Attempt) -> Any:
         attempt.thread = in_thread(function, f"job {attempt.job.id}")

@@ -63,4 +63,6 @@ class Sweeper:
                 .with_for_update(skip_locked=True)
                 .cte("picked")
             )
-            return (await connection.execute(delete(jobs).where(_c.id.in_(select(old.c.id))))).rowcount
+            # The driver of SQLite counts no rows of a statement that begins with WITH.
+            done = delete(jobs).where(_c.id.in_(select(old.c.id))).returning(_c.id)
+            return len((await connection.execute(done)).all())
