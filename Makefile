@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check bench docs setup-serve setup-dev setup-bench
+.PHONY: serve test stress check bench docs setup-serve setup-dev setup-bench
 
 setup-serve:
 	@scripts/setup serve
@@ -23,6 +23,11 @@ test: setup-dev           ## every ring of tests; installs what they need or say
 	@scripts/install-node-peers
 	$(BIN)/pytest -n 2 --dist loadfile tests/unit tests/integration tests/acceptance
 	$(BIN)/pytest tests/stress
+
+stress: setup-dev         ## a thousand nodes killed while they publish in transactions, on each database; half an hour
+	@scripts/install-redis
+	@scripts/install-postgres
+	HUBBUB_STRESS_KILLS=$${HUBBUB_STRESS_KILLS:-1000} $(BIN)/pytest -s tests/integration/test_outbox_kills.py
 
 check: setup-dev          ## lint, format, types, layers, module sizes
 	$(BIN)/ruff check .

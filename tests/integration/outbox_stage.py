@@ -9,7 +9,7 @@ from serving import eventually
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from hubbub import History, Hub
+from hubbub import History, Hub, Unavailable
 from hubbub.database import Address
 from hubbub.database.outbox.tables import outbox
 from hubbub.hub.publications import Publication
@@ -49,7 +49,10 @@ class App:
         """Wait until the channel has exactly these."""
 
         async def does() -> bool:
-            return await self.heard(channel) == list(texts)
+            try:
+                return await self.heard(channel) == list(texts)
+            except Unavailable:
+                return False
 
         await eventually(does, within=within, every=0.01)
         await self.is_empty()

@@ -1,9 +1,11 @@
 """Publications in transactions: what is committed is published once, in order, and nothing else is."""
 
+import time
+
 import pytest
 from outbox_stage import CHANNEL, App, app, engine
-from serving import eventually
-from sqlalchemy import select, text
+from serving import eventually, hubbub_serve
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hubbub import ConfigurationError, Hub, TooLarge, UnknownChannel
@@ -150,3 +152,23 @@ async def test_order_is_that_of_the_commits_even_where_all_are_seen_at_once(shar
         await relaying.hears(5, 4, 3, 2, 1, 0)
     await own.dispose()
     await writer.engine.dispose()
+
+
+async def test_the_server_has_the_outbox_in_its_database(tmp_path):
+    with hubbub_serve(tmp_path) as server:
+        assert (await server.get("/readyz")).json()["parts"] == {"broker": "ok", "database": "ok"}
+        own = engine(f"sqlite:///{tmp_path}/data/hubbub.db")
+        row = {
+            "publication": "p", "channel": "topic:a", "event": "said", "data": b'"hi"',
+            "kind": 0, "time": time.time(), "history_size": 10, "history_ttl": 60.0,
+        }  # fmt: skip
+        async with own.begin() as connection:
+            await connection.execute(insert(outbox).values(**row))
+        await own.dispose()
+
+        async def relayed():
+            return (await server.counts())("hubbub_outbox_relayed_total") == 1
+
+        await eventually(relayed)
+        assert (await server.counts())("hubbub_outbox_relaying") == 1
+        assert server.complaints() == []

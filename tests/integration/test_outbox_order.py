@@ -19,8 +19,10 @@ ROW = {
 
 SLOW_COMMITS = (
     "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(random() / 200); RETURN NULL; END $$",
-    "CREATE CONSTRAINT TRIGGER zz_slow AFTER INSERT ON hubbub_outbox DEFERRABLE INITIALLY DEFERRED "
-    "FOR EACH ROW EXECUTE FUNCTION slow()",
+    (
+        "CREATE CONSTRAINT TRIGGER zz_slow AFTER INSERT ON hubbub_outbox DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION slow()"
+    ),
 )
 """Time passes between a row's getting its place and its being seen."""
 

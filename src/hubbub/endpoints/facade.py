@@ -348,7 +348,14 @@ class Hub(Speaking):
     @property
     def database_problem(self) -> str | None:
         """Why the database cannot be used at the moment; `None` while all is well, and where there is none."""
-        return None if self._keeping is None else self._keeping.problem
+        if self._keeper is None:
+            return None
+        return "not running" if self._keeping is None else self._keeping.problem
+
+    @property
+    def has_database(self) -> bool:
+        """Whether it was given one."""
+        return self._keeper is not None
 
     @property
     def is_running(self) -> bool:

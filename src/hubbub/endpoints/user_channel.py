@@ -54,6 +54,10 @@ class UserChannel:
         transaction: "Transaction | None" = None,
     ) -> Position | str:
         """Publish to the user's own channel; arguments, what it returns and errors as of `Hub.publish`."""
-        return await self._hub.publish(  # type: ignore[no-any-return, call-overload]  # it has the same two forms
-            self._channel, event, data, idempotency_key=idempotency_key, transaction=transaction
+        return await self._hub.publish(
+            self._channel,
+            event,
+            data,
+            idempotency_key=idempotency_key,
+            transaction=transaction,  # type: ignore[arg-type]  # it has the same two forms
         )

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from hubbub import Hub, Limits, SocketsFirst, TokenIssuer, __version__
+from hubbub.database import Database
 from hubbub.jobs import Jobs
 from hubbub.server.admin import admin_routes
 from hubbub.server.batches import batch_routes
@@ -14,14 +15,14 @@ from hubbub.server.channels import channel_routes
 from hubbub.server.console_page import console_routes
 from hubbub.server.farewell import Farewell
 from hubbub.server.health import health_routes
-from hubbub.server.jobs import create_jobs
 from hubbub.server.job_updates import JobUpdates, readers
+from hubbub.server.jobs import create_jobs
 from hubbub.server.metrics import metrics_routes
 from hubbub.server.namespaces import Policy, read_namespaces
 from hubbub.server.origins import add_cors, page_check
 from hubbub.server.problems import RESPONSES, add_problems
 from hubbub.server.revoking import revoking_routes
-from hubbub.server.schema import open_database
+from hubbub.server.schema import open_database, ready
 from hubbub.server.scopes import bearer
 from hubbub.server.sessions import session_routes
 from hubbub.server.settings import Settings
@@ -54,9 +55,9 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
     namespaces = read_namespaces(settings.config)
     tokens = authenticator(settings, keys)
     shared = choose_shared(settings)
-    database = open_database(settings)
+    database = open_database(settings, worker)
     jobs = create_jobs(database, settings.jobs_concurrency, JOBS_DRAIN)
-    hub = create_hub(settings, tokens, namespaces, shared, jobs)
+    hub = create_hub(settings, tokens, namespaces, shared, database, jobs)
     live = JobUpdates(hub)
     jobs.listen(live)
     codes = Codes(code_reader(keys), TokenIssuer(keys.current), shared.used)
@@ -64,7 +65,7 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with tokens, database, hub.lifespan(app), live, jobs:
+        async with tokens, ready(database), hub.lifespan(app), live, jobs:
             yield
 
     app = FastAPI(title="Hubbub", version=__version__, lifespan=lifespan, responses=RESPONSES)
@@ -100,7 +101,12 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
 
 
 def create_hub(
-    settings: Settings, tokens: Authenticator, namespaces: Mapping[str, Policy], shared: Shared, jobs: Jobs
+    settings: Settings,
+    tokens: Authenticator,
+    namespaces: Mapping[str, Policy],
+    shared: Shared,
+    database: Database,
+    jobs: Jobs,
 ) -> Hub:
     """Build the hub with its namespaces; the jobs know who may read of one."""
     hub = Hub(
@@ -123,6 +129,7 @@ def create_hub(
         presence_lease=settings.presence_lease,
         presence_grace=settings.presence_grace,
         drain_time=settings.drain_time,
+        database=database,
     )
     for name, policy in namespaces.items():
         handle = hub.namespace(name, **policy)

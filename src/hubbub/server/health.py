@@ -32,7 +32,10 @@ def health_routes(hub: Hub) -> APIRouter:
     async def readyz(request: Request, response: Response) -> Readiness:
         """200 or 503, with the state of each part."""
         parts = {"broker": hub.problem or "ok"}
-        ready = all(state == "ok" for state in parts.values())
+        if hub.has_database:
+            parts["database"] = hub.database_problem or "ok"
+        # Rooms go on without the database, which all nodes share: none should be given up for it.
+        ready = parts["broker"] == "ok"
         response.status_code = 200 if ready else 503
         outlet = hub.statistics.outlet if hub.is_running else None
         if outlet is None:  # nobody has connected yet; `hubbub serve` knows all the same

@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
-from hubbub import Channel, Hub, Identity, PublishError, Refusal, TooLarge
+from hubbub import Channel, Hub, Identity, PublishError, Refusal
 from hubbub.jobs import Jobs, JobView, Status, UnknownJob
+from hubbub.jobs.live import EVENT, shown
 
 logger = logging.getLogger(__name__)
 
-EVENT = "job"
 PAUSE = 0.05
 """Seconds between two rounds of publications."""
 AGAIN = 0.5
@@ -28,9 +28,9 @@ MOST = 100_000
 """Jobs whose latest state waits while the broker is away; beyond them the oldest are forgotten."""
 
 
-def live(job: JobView) -> dict[str, Any]:
-    """Return what is told of a job, over HTTP and live."""
-    return {**job.public(), "cancelling": job.is_cancelling}
+def told(job: JobView) -> dict[str, Any]:
+    """Return what is told of a job live; a large result is left out of it."""
+    return {**shown(job), "cancelling": job.is_cancelling}
 
 
 def readers(jobs: Jobs) -> Callable[[Identity, Channel], Awaitable[bool]]:
@@ -116,21 +116,11 @@ class JobUpdates:
         return is_told
 
     async def _tell(self, job: JobView) -> bool:
-        data = live(job)
-        try:
-            await self._hub.publish(f"job:{job.id}", EVENT, data)
-        except TooLarge:
-            del data["result"]  # whoever wants it asks for the job
-            return await self._published(f"job:{job.id}", data)
-        except PublishError:
-            return False
-        except Refusal as error:
-            logger.warning("Nobody is told of job %s: %s", job.id, error)
-        return True
+        return await self._published(f"job:{job.id}", told(job))
 
     async def _tell_owner(self, job: JobView) -> bool:
         # Both who enqueued it and who runs it say so; whoever is second publishes nothing.
-        return await self._published(f"user:{job.owner}", live(job), f"job:{job.id}:{job.due}")
+        return await self._published(f"user:{job.owner}", told(job), f"job:{job.id}:{job.due}")
 
     async def _published(self, channel: str, data: Any, key: str | None = None) -> bool:
         try:

@@ -7,11 +7,11 @@ import signal
 from fastapi import FastAPI
 
 from hubbub import ConfigurationError, Hub
-from hubbub.server.jobs import create_jobs
 from hubbub.server.job_updates import JobUpdates
+from hubbub.server.jobs import create_jobs
 from hubbub.server.logs import configure_logs
 from hubbub.server.namespaces import read_namespaces
-from hubbub.server.schema import database_address, open_database, prepare_schema
+from hubbub.server.schema import database_address, open_database, prepare_schema, ready
 from hubbub.server.settings import PREFIX, Settings
 from hubbub.server.shared import choose_shared, reach_shared
 
@@ -60,7 +60,7 @@ async def work(settings: Settings, concurrency: int) -> None:
     jobs = create_jobs(database, concurrency, settings.drain_time)
     live = JobUpdates(hub)
     jobs.listen(live)
-    async with database, hub.lifespan(FastAPI()), live, jobs:
+    async with ready(database), hub.lifespan(FastAPI()), live, jobs:
         logger.info("Running background jobs of %s, %d at once.", database_address(settings), concurrency)
         await stopping.wait()
         logger.info(
@@ -72,6 +72,7 @@ async def work(settings: Settings, concurrency: int) -> None:
 def create_voice(settings: Settings) -> Hub:
     """Build a hub that publishes, and lets nobody in."""
     shared = choose_shared(settings)
+    # Without the database: those that serve relay what was committed.
     hub = Hub(broker=shared.broker, presence=shared.presence, tickets=shared.tickets)
     for name, policy in read_namespaces(settings.config).items():
         hub.namespace(name, **policy)

@@ -39,6 +39,26 @@ GAUGES = (
         "Revocations that are in force, as far as this node knows.",
         lambda hub: hub.cluster.revocations,
     ),
+    Row(
+        "hubbub_outbox_relaying",
+        "1 on the node that relays what transactions published.",
+        lambda hub: float(hub.statistics.outbox.is_relaying),
+    ),
+    Row(
+        "hubbub_outbox_waiting",
+        "Publications of transactions that are to be relayed; 0 on nodes that do not relay, as are the next two.",
+        lambda hub: hub.statistics.outbox.waiting,
+    ),
+    Row(
+        "hubbub_outbox_oldest_seconds",
+        "How long ago the oldest of them was written.",
+        lambda hub: hub.statistics.outbox.oldest,
+    ),
+    Row(
+        "hubbub_outbox_parked",
+        "Publications of transactions that can never be relayed and are kept.",
+        lambda hub: hub.statistics.outbox.parked,
+    ),
 )
 COUNTERS = (
     Row("hubbub_connections_opened", "Connections welcomed.", lambda hub: hub.statistics.connections),
@@ -105,6 +125,16 @@ COUNTERS = (
         "hubbub_publications_mended",
         "Publications that the broker did not deliver, and that were found in the stream.",
         lambda hub: hub.statistics.mended,
+    ),
+    Row(
+        "hubbub_outbox_relayed",
+        "Publications of transactions that this node has relayed.",
+        lambda hub: hub.statistics.outbox.relayed,
+    ),
+    Row(
+        "hubbub_outbox_refused",
+        "Publications of transactions that this node has put aside, because they can never be relayed.",
+        lambda hub: hub.statistics.outbox.refused,
     ),
     Row(
         "hubbub_failures",

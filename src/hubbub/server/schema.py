@@ -1,6 +1,8 @@
 """The database that the settings name, and its schema before anything is served."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from hubbub import ConfigurationError, HubbubError
@@ -27,13 +29,35 @@ def database_address(settings: Settings) -> Address:
     return Address.of_file(settings.data_dir / FILE)
 
 
-def open_database(settings: Settings) -> Database:
+def open_database(settings: Settings, worker: int | None = None) -> Database:
     """Make what the settings ask for; nothing is connected yet.
+
+    Without Redis a server is one process, and its own file in `DATA_DIR` is nobody else's.
+
+    Args:
+        settings: what they are.
+        worker: the number of this process among several.
 
     Raises:
         ConfigurationError: the setting is no address, or the driver is not installed.
     """
-    return Database(database_address(settings))
+    alone = worker is None and settings.redis_url is None and settings.database_url is None
+    return Database(database_address(settings), alone=alone)
+
+
+@asynccontextmanager
+async def ready(database: Database) -> AsyncIterator[None]:
+    """Have a database for as long as the application runs; one that is a file is made where it is missing.
+
+    Raises:
+        ConfigurationError: its folder cannot be made.
+        DatabaseUnavailable: it cannot be reached.
+    """
+    async with database:
+        if database.dialect is Dialect.SQLITE:
+            make_folder(Path(str(database.address.url.database)).parent)
+            await migrate(database)
+        yield
 
 
 def prepare_schema(settings: Settings) -> None:

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hubbub.jobs import JobView, LogLine, Status
 from hubbub.jobs.job import Page
-from hubbub.server.job_updates import live
 from hubbub.server.nodes import NextCursor, time
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -86,7 +85,7 @@ class Log(BaseModel):
 
 def shown(job: JobView) -> Task:
     """Show a job to its owner."""
-    return Task(**live(job))
+    return Task(**job.public(), cancelling=job.is_cancelling)
 
 
 def page(found: Page) -> Tasks:
@@ -96,7 +95,7 @@ def page(found: Page) -> Tasks:
 
 def owned_page(found: Page, counts: dict[Status, int]) -> OwnedTasks:
     """Show a page of everybody's jobs."""
-    tasks = [OwnedTask(**live(job), owner=job.owner) for job in found.jobs]
+    tasks = [OwnedTask(**job.public(), cancelling=job.is_cancelling, owner=job.owner) for job in found.jobs]
     return OwnedTasks(tasks=tasks, counts=counts, next_cursor=found.next_cursor)
 
 

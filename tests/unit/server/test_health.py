@@ -17,7 +17,7 @@ async def test_a_server_that_runs_lives_and_is_ready(client):
     assert response.status_code == 200
     assert response.json() == {
         "status": "ready",
-        "parts": {"broker": "ok"},
+        "parts": {"broker": "ok", "database": "ok"},
         "outlet": "unknown until somebody connects",
     }
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 import pytest
 
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.brokers.memory_presence import MemoryPresence
-from hubbub.hub.broker import Reading, Receiver, Retention
+from hubbub.hub.broker import KEY_TTL, Reading, Receiver, Retention
 from hubbub.hub.presence import Change, Lease, Roster
 from hubbub.hub.publications import Draft, Position, Publication
 from hubbub.testing import FakeClock
@@ -26,16 +26,47 @@ class AlwaysWhole(MemoryBroker):
 
 class NeverTrims(MemoryBroker):
     async def publish(
-        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+        self,
+        draft: Draft,
+        retention: Retention,
+        idempotency_key: str | None = None,
+        key_ttl: float = KEY_TTL,
     ) -> Position:
-        return await super().publish(draft, Retention(10_000, 1e9), idempotency_key)
+        return await super().publish(draft, Retention(10_000, 1e9), idempotency_key, key_ttl)
 
 
 class ForgetsKeys(MemoryBroker):
     async def publish(
-        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+        self,
+        draft: Draft,
+        retention: Retention,
+        idempotency_key: str | None = None,
+        key_ttl: float = KEY_TTL,
     ) -> Position:
         return await super().publish(draft, retention, None)
+
+
+class KeepsKeysShortly(MemoryBroker):
+    async def publish(
+        self,
+        draft: Draft,
+        retention: Retention,
+        idempotency_key: str | None = None,
+        key_ttl: float = KEY_TTL,
+    ) -> Position:
+        return await super().publish(draft, retention, idempotency_key)
+
+
+class ForgetsAtOnce(MemoryBroker):
+    async def forget(self, channel: str, keys: Collection[str]) -> None:
+        for line in self._seen._lines.values():
+            for key in keys:
+                line.pop((channel, key), None)
+
+
+class NeverForgets(MemoryBroker):
+    async def forget(self, channel: str, keys: Collection[str]) -> None:
+        return
 
 
 class Passing:
@@ -74,10 +105,14 @@ class DeliversEverything(MemoryBroker):
 
 class LosesExclusions(MemoryBroker):
     async def publish(
-        self, draft: Draft, retention: Retention, idempotency_key: str | None = None
+        self,
+        draft: Draft,
+        retention: Retention,
+        idempotency_key: str | None = None,
+        key_ttl: float = KEY_TTL,
     ) -> Position:
         bare = Draft(draft.channel, draft.event, draft.data, draft.id, draft.time, draft.kind, draft.sender)
-        return await super().publish(bare, retention, idempotency_key)
+        return await super().publish(bare, retention, idempotency_key, key_ttl)
 
 
 class PagesForwards(MemoryBroker):
@@ -141,6 +176,9 @@ async def failing(suite: Any) -> list[str]:
         AlwaysWhole,
         NeverTrims,
         ForgetsKeys,
+        KeepsKeysShortly,
+        ForgetsAtOnce,
+        NeverForgets,
         DeliversTwice,
         DeliversBackwards,
         DeliversEverything,

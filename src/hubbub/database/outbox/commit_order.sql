@@ -11,7 +11,7 @@
 --
 -- search_path is that of whoever made the functions: whoever commits may have another one.
 
-CREATE FUNCTION hubbub_outbox_note() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE OR REPLACE FUNCTION hubbub_outbox_note() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
   bucket text := (hashtext(NEW.channel) & 1023)::text;
   noted text := coalesce(current_setting('hubbub.outbox_buckets', true), '');
@@ -22,7 +22,7 @@ BEGIN
   RETURN NEW;
 END $$;
 -- next
-CREATE FUNCTION hubbub_outbox_place() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE OR REPLACE FUNCTION hubbub_outbox_place() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
   noted text := coalesce(current_setting('hubbub.outbox_buckets', true), '');
   bucket int;

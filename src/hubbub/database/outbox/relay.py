@@ -120,15 +120,18 @@ class Relay:
         if lead is None or not self._may_go_on():
             await waiter.wait(LOOK)
             return
-        rows = await batch.read(self._database, self._patience.resting())
+        resting = self._patience.resting()
+        rows = await batch.read(self._database, resting)
         await self._backlog.look()
         if not rows:
-            if not self._patience.resting():
+            if not resting:
                 self._content()
             await waiter.wait(self._patience.within(LOOK))
             return
         outcome = await batch.publish(self._broker, rows, self._may_go_on)
         self._judge(outcome)
+        if not outcome.failed and not resting:
+            self._content()
         await self._mark(lead, outcome)
         if outcome.failed and not outcome.published and not outcome.refused:
             await self._rest(self._patience.within(LOOK))
@@ -149,10 +152,9 @@ class Relay:
 
     def _judge(self, outcome: Outcome) -> None:
         """Let channels rest that the broker did not take, and put a row aside that fails again and again by itself."""
-        if not outcome.failed and not self._patience.resting():
-            self._content()
-        for channel, (row, error) in outcome.failed.items():
+        for channel, (row, error) in list(outcome.failed.items()):
             if self._patience.is_over(row, error):
+                del outcome.failed[channel]
                 outcome.refused.append((row, error))
                 logger.error("The broker failed on %r", channel, exc_info=error)
                 continue

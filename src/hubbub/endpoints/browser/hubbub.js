@@ -23,7 +23,7 @@
 /** @typedef {{id: string, title: string, message: string, type: string, data: any, read: boolean, created_at: string}} NotificationData */
 /** @typedef {Push & {type: "notification", data: NotificationData}} Notification */
 /** @typedef {"pending" | "running" | "completed" | "failed" | "cancelled"} JobStatus */
-/** @typedef {{id: string, kind: string, status: JobStatus, progress: number, message: string | null, result?: any, error: string | null}} JobState `progress`: 0 to 100; no `result`: it is too large to be told live */
+/** @typedef {{id: string, kind: string, status: JobStatus, progress: number, message: string | null, result: any, error: string | null, result_is_left_out?: true}} JobState `progress`: 0 to 100 */
 /** @typedef {JobState & {cancelling: boolean, attempt: number, attempts: number, created_at: string, started_at: string | null, finished_at: string | null}} JobData */
 /** @typedef {Push & {type: "job", data: JobData}} Job */
 /** @typedef {ChatMessage | EventMessage | Notification | Job} Publication */
@@ -498,7 +498,7 @@ export class JobWatch extends Emitter {
   /** @param {JobData} job */
   #pushed(job) {
     this.#pushes++;
-    if (job.status === "completed" && !("result" in job)) void this.#ask();
+    if (job.result_is_left_out) void this.#ask();
     else this.#take(job);
   }
 
