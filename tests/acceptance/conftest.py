@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 from pages import DESKTOP, enter
 from playwright.async_api import Browser, async_playwright, expect
+from stage import STAGE
 
 START_TIME = 30.0
 STOP_TIME = 30.0
@@ -166,3 +167,26 @@ def sign_in(open_page):
         return page
 
     return sign_in_
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def page(server, browser):
+    """A page of the server that can import its client."""
+    context = await browser.new_context()
+    await context.add_init_script(STAGE)
+    page = await context.new_page()
+    await page.goto(server.url)
+    yield page
+    await context.close()
+
+
+@pytest.fixture
+def play(page):
+    """Run the body of an async function with `s`, a stage of its own, and return its value."""
+
+    async def run(body, options="{}", argument=None):
+        return await page.evaluate(
+            f"async (argument) => {{ const s = await stage({options}); {body} }}", argument
+        )
+
+    return run
