@@ -10,6 +10,7 @@ import sqlite3
 import time
 
 import pytest
+import sqlalchemy
 from job_processes import LEASE, Nursery, Stage
 from serving import eventually
 from sqlalchemy import select, update

@@ -1,4 +1,4 @@
-"""The engine on a database keeps the contract, on SQLite and on PostgreSQL."""
+"""The engine on a database keeps the contract, on SQLite and on PostgreSQL (`hubbub.testing.conformance.job_script` runs)."""
 
 from contextlib import asynccontextmanager
 

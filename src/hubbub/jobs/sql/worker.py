@@ -30,7 +30,7 @@ TOPIC = "jobs"
 POLL = 1.0
 """Seconds after which a process looks for jobs by itself, and between two writes of progress."""
 PROMOTING = 0.05
-"""Seconds between two looks for delayed jobs whose time has come, under load."""
+"""Seconds between two looks for delayed jobs, where it is not known when the next one is due."""
 AGAIN = 0.25
 """Seconds before a database that was away is tried again."""
 FAREWELL = 5.0
@@ -55,7 +55,10 @@ class Round:
     """What there is instead of what was to be stored, where it may have been stored before."""
     orphans: Sequence[Row[Any]] = ()
     claimed: list[Row[Any]] = field(default_factory=list)
+    is_idle: bool = False
+    """Whether there was nothing to claim; `next_due` is known then."""
     next_due: float | None = None
+    """Seconds until the next delayed job begins; `None` where there is none."""
 
     @property
     def has_work(self) -> bool:
@@ -105,6 +108,8 @@ class Worker:
         self._is_careful = False
         """Whether something cannot be stored, so that endings are stored one by one to find it."""
         self._losses = 0
+        self._next_due = float("-inf")
+        """When the next delayed job begins, as far as it is known: what comes by others is found with the next look."""
         self._flushed_at = self._looked_at = self._promoted_at = float("-inf")
 
     # ------------------------------------------------------------------------------------------ rounds
@@ -129,7 +134,7 @@ class Worker:
         now, losses = time.monotonic(), self._losses
         this = self._collect(now)
         if not this.has_work:
-            return self._pause(now, None)
+            return self._pause(now)
         async with self._database.transaction() as connection:
             await self._transact(connection, this)
         # From here to the end nothing waits, so that what was committed and what is known here agree.
@@ -142,12 +147,16 @@ class Worker:
             self._flushed_at = now
         if this.is_promoting:
             self._promoted_at = now
+        if this.is_idle:
+            self._next_due = float("inf") if this.next_due is None else now + this.next_due
+        elif this.claimed:  # under load it is not asked for, so that it has to be taken for any moment
+            self._next_due = float("-inf")
         self._was_stored(this)
         self._freed(this.orphans)
         if losses == self._losses:  # else they are somebody else's already
             for row in this.claimed:
                 self._begin(row)
-        return self._pause(now, this.next_due)
+        return self._pause(now)
 
     def _collect(self, now: float) -> Round:
         ended = list(self._ended.values())
@@ -165,7 +174,7 @@ class Worker:
             {run: list(run.attempt.lines) for run in [*changed, *(run for run, _ in ended)]},
             room,
             is_looking=now - self._looked_at >= POLL,
-            is_promoting=room > 0 and now - self._promoted_at >= PROMOTING,
+            is_promoting=room > 0 and now >= max(self._next_due, self._promoted_at + PROMOTING),
             is_unsure=self._is_unsure,
             holder=self._liveness.id,
         )
@@ -195,17 +204,18 @@ class Worker:
                 await claims.promote(connection)
             claimed = await claims.claim(connection, this.holder, this.room)
             this.claimed += claimed
-            if len(claimed) < this.room:
+            if not claimed:  # what was claimed begins first; this can wait for a moment
+                this.is_idle = True
                 this.next_due = await claims.next_due(connection)
 
-    def _pause(self, now: float, next_due: float | None) -> float:
+    def _pause(self, now: float) -> float:
         until = [self._looked_at + POLL]
         if self._changed:
             until.append(self._flushed_at + POLL)
         if self._claims.was_held_up:
             until.append(now + PROMOTING)
-        if next_due is not None:
-            until.append(max(now + next_due, self._promoted_at + PROMOTING))
+        if len(self._runs) + len(self._threads) < self._crew.concurrency and not self._is_leaving:
+            until.append(max(self._next_due, now + PROMOTING if self._next_due < now else now))
         return max(0.0, min(until) - time.monotonic())
 
     def _was_stored(self, this: Round) -> None:
