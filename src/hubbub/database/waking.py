@@ -27,8 +27,8 @@ AGAIN = 1.0
 """Seconds before a connection that broke is tried again."""
 SILENCE = 15.0
 """Seconds after which the connection is asked whether it is still there."""
-COMMIT = 0.01
-"""Seconds that a commit is given which is told of when it begins."""
+COMMITS = (0.01, 0.1)
+"""Seconds that a commit is given which is told of when it begins: most take less than the first, a waiting one more."""
 
 Transaction = AsyncSession | AsyncConnection
 """What a caller writes rows in, and commits."""
@@ -97,7 +97,8 @@ class Waker:
         loop = asyncio.get_running_loop()
 
         def committing(_: Connection) -> None:
-            loop.call_later(COMMIT, self.wake, topic)
+            for seconds in COMMITS:
+                loop.call_later(seconds, self.wake, topic)
 
         event.listen(transaction.sync_connection, "commit", committing, once=True)
 
