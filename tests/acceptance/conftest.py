@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from pages import DESKTOP, enter
+from playwright.async_api import Browser, async_playwright, expect
+from stage import STAGE
 
 START_TIME = 30.0
 STOP_TIME = 30.0
@@ -128,3 +130,63 @@ async def browser() -> AsyncIterator[Browser]:
         chromium = await playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
         yield chromium
         await chromium.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_page(browser):
+    """Open pages, each in a browser profile of its own; at the end none may have had a fault."""
+    contexts, faults = [], []
+
+    def watch(page):
+        page.on("pageerror", lambda error: faults.append(f"{page.url}: {error}"))
+        page.on("console", lambda said: faults.append(said.text) if "Security Policy" in said.text else None)
+
+    async def open_(url, **options):
+        context = await browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
+        contexts.append(context)
+        context.on("page", watch)
+        page = await context.new_page()
+        await page.goto(url)
+        return page
+
+    yield open_
+    for context in contexts:
+        await context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def sign_in(open_page):
+    """Sign a user in by a link of `hubbub token`, and enter a room."""
+
+    async def sign_in_(server, user, room=None, **options):
+        page = await open_page(server.credentials(user).link, **options)
+        await expect(page.get_by_test_id("connection")).to_have_text("Connected")
+        if room is not None:
+            await enter(page, room)
+        return page
+
+    return sign_in_
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def page(server, browser):
+    """A page of the server that can import its client."""
+    context = await browser.new_context()
+    await context.add_init_script(STAGE)
+    page = await context.new_page()
+    await page.goto(server.url)
+    yield page
+    await context.close()
+
+
+@pytest.fixture
+def play(page):
+    """Run the body of an async function with `s`, a stage of its own, and return its value."""
+
+    async def run(body, options="{}", argument=None):
+        return await page.evaluate(
+            f"async (argument) => {{ const s = await stage({options}); {body} }}", argument
+        )
+
+    return run

@@ -6,74 +6,16 @@ import os
 import re
 import time
 import urllib.request
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import jwt
 import pytest
 import pytest_asyncio
+from cable import Cable
+from pages import CONTRAST, PHONE, SIDEWAYS, SLOW, UNNAMED, enter, tab_to
 from playwright.async_api import expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-DESKTOP = {"width": 1280, "height": 800}
-PHONE = {"width": 360, "height": 700}
-SLOW = 30_000
-"""Milliseconds in which a lost connection is noticed and mended."""
-
-expect.set_options(timeout=15_000)
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def open_page(browser):
-    """Open pages, each in a browser profile of its own; at the end none may have had a fault."""
-    contexts, faults = [], []
-
-    def watch(page):
-        page.on("pageerror", lambda error: faults.append(f"{page.url}: {error}"))
-        page.on("console", lambda said: faults.append(said.text) if "Security Policy" in said.text else None)
-
-    async def open_(url, **options):
-        context = await browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
-        contexts.append(context)
-        context.on("page", watch)
-        page = await context.new_page()
-        await page.goto(url)
-        return page
-
-    yield open_
-    for context in contexts:
-        await context.close()
-    assert faults == []
-
-
-@pytest.fixture
-def sign_in(open_page):
-    """Sign a user in by a link of `hubbub token`, and enter a room."""
-
-    async def sign_in_(server, user, room=None, **options):
-        page = await open_page(server.credentials(user).link, **options)
-        await expect(page.get_by_test_id("connection")).to_have_text("Connected")
-        if room is not None:
-            await enter(page, room)
-        return page
-
-    return sign_in_
-
-
-async def enter(page, room):
-    """Join a room by its name and wait until the server has let us in."""
-    name, drawer = (
-        page.get_by_label("Join a room by name"),
-        page.get_by_role("button", name="Rooms", exact=True),
-    )
-    await expect(name.or_(drawer).filter(visible=True).first).to_be_visible()
-    if not await name.is_visible():
-        await drawer.click()
-    await name.fill(room)
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_test_id("room-title")).to_have_text(room)
-    await expect(page.get_by_test_id("here-count")).not_to_have_text("0")
 
 
 async def say(page, text):
@@ -273,74 +215,6 @@ async def test_notifications_and_broadcasts_show(server, sign_in):
 
 
 # ----------------------------------------------------------------------------------- a broken connection
-
-
-class Cable:
-    """A TCP proxy that can be pulled out: nothing passes any more, and nobody is told."""
-
-    def __init__(self, target):
-        self._target = target
-        self._passing = set()
-        self._listener = None
-        self._conversations = set()
-        self.port = 0
-
-    @asynccontextmanager
-    async def plugged(self):
-        """Pass everything on, until the block ends."""
-        await self.mend()
-        try:
-            yield self
-        finally:
-            self.pull()
-            await self._unplug()
-
-    def pull(self):
-        """Let nothing through; new connections are refused."""
-        self._passing = set()
-        self._listener.close()
-
-    def deafen(self):
-        """Let only through what is said to the server; its answers are lost."""
-        self._passing = {"up"}
-
-    async def mend(self):
-        """Let new connections through; the old ones are gone for good."""
-        await self._unplug()
-        self._passing = {"up", "down"}
-        self._listener = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-        self.port = self._listener.sockets[0].getsockname()[1]
-
-    async def _unplug(self):
-        conversations, self._conversations = self._conversations, set()
-        for conversation in conversations:
-            conversation.cancel()
-        await asyncio.gather(*conversations, return_exceptions=True)
-
-    def _connected(self, reader, writer):
-        self._conversations.add(asyncio.create_task(self._converse(reader, writer)))
-
-    async def _converse(self, reader, writer):
-        ends = [writer]
-        try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
-            ends.append(back)
-            await asyncio.gather(self._copy(reader, back, "up"), self._copy(there, writer, "down"))
-        finally:  # cancelled, or both have hung up where the other was not to hear it
-            for end in ends:
-                end.transport.abort()
-            for end in ends:
-                with suppress(OSError):
-                    await end.wait_closed()
-
-    async def _copy(self, source, sink, way):
-        with suppress(OSError):
-            while data := await source.read(65_536):
-                if way in self._passing:
-                    sink.write(data)
-                    await sink.drain()
-            if way in self._passing:
-                sink.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -640,23 +514,6 @@ async def test_the_keyboard_is_enough(server, open_page):
     await expect(page.get_by_test_id("rooms").locator(".room-name")).to_have_text(["keyboard"])
 
 
-async def tab_to(page, target, back=False):
-    """Press Tab until `target` has the focus, and see that the focus is shown on the way."""
-    for _ in range(30):
-        await page.keyboard.press("Shift+Tab" if back else "Tab")
-        assert await page.evaluate(FOCUS_IS_SHOWN), await page.evaluate("document.activeElement.outerHTML")
-        if await target.evaluate("(element) => element === document.activeElement"):
-            return
-    pytest.fail("The keyboard does not reach it.")
-
-
-FOCUS_IS_SHOWN = """() => {
-  const shown = (element) => element && getComputedStyle(element).outlineStyle !== "none";
-  const { activeElement: active } = document;
-  return active === document.body || shown(active) || shown(active.closest(".field"));
-}"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_a_phone_shows_everything_without_scrolling_sideways(server, sign_in, tmp_path, scheme):
     room = f"{scheme}: " + "an endless name of a room " * 6
@@ -686,10 +543,6 @@ async def test_a_phone_shows_everything_without_scrolling_sideways(server, sign_
         await expect(ada.get_by_role("button", name=opener, exact=True)).to_be_focused()
 
 
-SIDEWAYS = """() => [...document.querySelectorAll("html, body, .room, .log, .composer, .sidebar, .here, #members")]
-  .filter((element) => element.scrollWidth > element.clientWidth).map((element) => element.className || element.tagName)"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_text_has_enough_contrast(server, sign_in, scheme):
     ada = await sign_in(server, f"contrast-{scheme}", f"contrast-{scheme}", color_scheme=scheme)
@@ -706,32 +559,6 @@ async def test_every_text_has_enough_contrast(server, sign_in, scheme):
     assert faint == []
 
 
-# WCAG 2.2, success criterion 1.4.3: 4.5 to 1 for text; the ratio of relative luminances.
-CONTRAST = """() => {
-  const parse = (colour) => (colour.match(/[\\d.]+/g) ?? []).map(Number);
-  const luminance = ([r, g, b]) => [r, g, b].map((part) => part / 255)
-    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
-  const ground = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = parse(getComputedStyle(at).backgroundColor);
-      if (colour.length === 3 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const faint = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    const element = node.parentElement;
-    if (!node.data.trim() || !element.checkVisibility({ visibilityProperty: true }) || element.closest("script, .skip")) continue;
-    const [a, b] = [luminance(parse(getComputedStyle(element).color)), luminance(ground(element))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) faint.push(`${node.data.trim()}: ${ratio.toFixed(2)}`);
-  }
-  return faint;
-}"""
-
-
 async def test_screen_readers_find_their_way(server, sign_in):
     ada = await sign_in(server, "listening", "landmarks")
     for role, name in (("navigation", "Rooms"), ("main", "landmarks"), ("complementary", "Here now")):
@@ -742,12 +569,6 @@ async def test_screen_readers_find_their_way(server, sign_in):
     await expect(ada.get_by_role("button", name="landmarks")).to_have_attribute("aria-current", "page")
     unnamed = await ada.evaluate(UNNAMED)
     assert unnamed == []
-
-
-UNNAMED = """() => [...document.querySelectorAll("button, input, textarea")]
-  .filter((element) => element.checkVisibility({ visibilityProperty: true }))
-  .filter((element) => !(element.getAttribute("aria-label") || element.textContent.trim() || element.labels?.length))
-  .map((element) => element.outerHTML)"""
 
 
 async def test_the_page_runs_under_a_strict_policy(server, open_page):

@@ -107,6 +107,7 @@ class Liveness:
             if self._alone:
                 await connection.execute(delete(processes))
             await connection.execute(insert(processes).values(id=new, beat=0))
+        self._alone = False  # who is there from now on is of this process
         self.id, self._beaten_at = new, began
         self._seen.clear()
 

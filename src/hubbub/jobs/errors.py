@@ -20,19 +20,19 @@ from hubbub.exceptions import HubbubError, Refusal
 class UnknownJob(Refusal):
     """There is no such job; it may have been swept."""
 
-    code = ErrorCode.NOT_AVAILABLE
+    code = ErrorCode.NOT_FOUND
 
 
 class UnknownTask(Refusal):
     """There is no task of that kind, or clients may not start it."""
 
-    code = ErrorCode.NOT_AVAILABLE
+    code = ErrorCode.NOT_FOUND
 
 
 class InvalidParams(Refusal):
     """The params are not those that the task takes; the message says which and why."""
 
-    code = ErrorCode.BAD_REQUEST
+    code = ErrorCode.INVALID_PARAMS
 
 
 class JobTooLarge(Refusal):
@@ -44,7 +44,7 @@ class JobTooLarge(Refusal):
 class JobConflict(Refusal):
     """The job is not in a state in which this can be done: it is finished, or it is not."""
 
-    code = ErrorCode.NOT_AVAILABLE
+    code = ErrorCode.CONFLICT
 
 
 class GiveUp(HubbubError):

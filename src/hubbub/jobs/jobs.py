@@ -185,8 +185,16 @@ class Jobs:
         task = self._task(kind)
         return await self.enqueue_bound(task, task.parameters.write(params), options or {})
 
-    async def start(self, identity: Identity, kind: str, params: Mapping[str, Any]) -> Enqueued:
+    async def start(
+        self, identity: Identity, kind: str, params: Mapping[str, Any], *, key: str | None = None
+    ) -> Enqueued:
         """Enqueue a public task for somebody, whose job it then is.
+
+        Args:
+            identity: who.
+            kind: the name of the task.
+            params: what it takes.
+            key: while a job of the task with this key is not finished, there is no other; see `Options`.
 
         Raises:
             UnknownTask: there is none of that name that clients may start.
@@ -201,7 +209,9 @@ class Jobs:
             allowed = await allowed
         if not allowed:
             raise Forbidden(f"You may not start {kind!r}.")
-        return await self.enqueue_bound(task, task.parameters.write(params), {"owner": identity.user_id})
+        return await self.enqueue_bound(
+            task, task.parameters.write(params), {"owner": identity.user_id, "key": key}
+        )
 
     async def enqueue_bound(self, task: Task[..., Any], params: str, options: Options) -> Enqueued:
         """Enqueue a job whose params are written; for `Task.enqueue`, which see."""

@@ -7,6 +7,7 @@ from fastapi import Depends, FastAPI
 
 from hubbub import Hub, Limits, SocketsFirst, TokenIssuer, __version__
 from hubbub.database import Database
+from hubbub.jobs import Jobs
 from hubbub.server.admin import admin_routes
 from hubbub.server.batches import batch_routes
 from hubbub.server.bodies import BodyLimit, body_limit
@@ -14,6 +15,8 @@ from hubbub.server.channels import channel_routes
 from hubbub.server.console_page import console_routes
 from hubbub.server.farewell import Farewell
 from hubbub.server.health import health_routes
+from hubbub.server.job_updates import JobUpdates, readers
+from hubbub.server.jobs import create_jobs
 from hubbub.server.metrics import metrics_routes
 from hubbub.server.namespaces import Policy, read_namespaces
 from hubbub.server.origins import add_cors, page_check
@@ -27,10 +30,14 @@ from hubbub.server.shared import Shared, choose_shared
 from hubbub.server.sign_in import COOKIE, Codes, me_routes, sign_in_routes
 from hubbub.server.signing_keys import SigningKeys, signing_keys
 from hubbub.server.stats import stats_routes
+from hubbub.server.tasks import admin_task_routes, task_routes
 from hubbub.server.tokens import Authenticator, authenticator, code_reader
 from hubbub.server.users import user_routes
 
 API = "/api/v1"
+
+JOBS_DRAIN = 5.0
+"""Seconds that running jobs are given after the clients have gone; then they are handed over."""
 
 
 def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int | None = None) -> FastAPI:
@@ -49,13 +56,16 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
     tokens = authenticator(settings, keys)
     shared = choose_shared(settings)
     database = open_database(settings, worker)
-    hub = create_hub(settings, tokens, namespaces, shared, database)
+    jobs = create_jobs(database, settings.jobs_concurrency, JOBS_DRAIN)
+    hub = create_hub(settings, tokens, namespaces, shared, database, jobs)
+    live = JobUpdates(hub)
+    jobs.listen(live)
     codes = Codes(code_reader(keys), TokenIssuer(keys.current), shared.used)
     secure = (settings.public_url or "").startswith("https://")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with tokens, ready(database), hub.lifespan(app):
+        async with tokens, ready(database), hub.lifespan(app), live, jobs:
             yield
 
     app = FastAPI(title="Hubbub", version=__version__, lifespan=lifespan, responses=RESPONSES)
@@ -78,7 +88,9 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
         stats_routes(hub),
         revoking_routes(hub),
         user_routes(hub),
+        task_routes(hub, jobs),
         admin_routes(hub),
+        admin_task_routes(hub, jobs),
     ):
         app.include_router(routes, prefix=API, dependencies=[Depends(bearer())])
     app.include_router(health_routes(hub))
@@ -94,8 +106,9 @@ def create_hub(
     namespaces: Mapping[str, Policy],
     shared: Shared,
     database: Database,
+    jobs: Jobs,
 ) -> Hub:
-    """Build the hub with its namespaces."""
+    """Build the hub with its namespaces; the jobs know who may read of one."""
     hub = Hub(
         broker=shared.broker,
         presence=shared.presence,
@@ -119,5 +132,7 @@ def create_hub(
         database=database,
     )
     for name, policy in namespaces.items():
-        hub.namespace(name, **policy)
+        handle = hub.namespace(name, **policy)
+        if name == "job":
+            handle.authorize(readers(jobs))
     return hub

@@ -8,11 +8,13 @@ import typer
 
 from hubbub import ConfigurationError, TokenIssuer, __version__
 from hubbub.database.schema import State
+from hubbub.jobs.jobs import CONCURRENCY
 from hubbub.server.app import create_app
 from hubbub.server.bench_command import DEFAULT_ADDRESS, bench
 from hubbub.server.checks import run_checks
 from hubbub.server.data_dir import running_at
 from hubbub.server.durations import seconds
+from hubbub.server.jobs_worker import run_worker
 from hubbub.server.schema import database_address, migrate_schema
 from hubbub.server.serving import serve as run_server
 from hubbub.server.settings import load_settings
@@ -73,6 +75,20 @@ def serve(
 ) -> None:
     """Run the server."""
     run_server(load_settings(), host, port, workers)
+
+
+@app.command()
+def worker(
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1000, help="Jobs at once; by default HUBBUB_JOBS_CONCURRENCY, or 10 where that is 0."
+        ),
+    ] = None,
+) -> None:
+    """Run background jobs only, beside a server on the same Redis and database."""
+    settings = load_settings()
+    run_worker(settings, concurrency or settings.jobs_concurrency or CONCURRENCY)
 
 
 @app.command()

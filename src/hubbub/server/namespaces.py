@@ -13,6 +13,15 @@ Policy = dict[str, Any]
 """Keywords of `Hub.namespace`."""
 
 JOB = {
+    "subscribe": "authenticated",
+    "publish": "nobody",
+    "history_size": 10,
+    "history_ttl": "1h",
+    "overflow": "conflate",
+    "max_message_bytes": 65_536,
+}
+"""A job's progress. Beside this its channel asks whose job it is; see `hubbub.server.job_updates`."""
+EXPORT = {
     "subscribe": "owner",
     "publish": "nobody",
     "history_size": 1,
@@ -35,7 +44,7 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
     "topic": {"subscribe": "authenticated", "publish": "nobody", "history_size": 500, "history_ttl": "24h"},
     "user": {"subscribe": "owner", "publish": "nobody", "history_size": 100, "history_ttl": "7d"},
     "job": JOB,
-    "export": JOB,
+    "export": EXPORT,
 }
 
 

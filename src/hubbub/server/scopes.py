@@ -1,10 +1,11 @@
-"""Who may use the server's part of the API: programs and administrators."""
+"""Who may use the server's part of the API: everybody who is signed in, programs, administrators."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends
 from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
 
 from hubbub import Forbidden, Hub, Identity
 
@@ -14,6 +15,17 @@ SERVER_SCOPES = frozenset({"server", "admin"})
 def bearer() -> HTTPBearer:
     """Describe the credential to the API document; the hub's own dependency checks it."""
     return HTTPBearer(auto_error=False, description="An access token: `hubbub token --user ID`.")
+
+
+def signed_in(hub: Hub) -> Callable[..., Awaitable[Identity]]:
+    """Make a dependency that lets everybody but visitors pass."""
+
+    async def somebody(identity: Annotated[Identity, Depends(hub.identity)]) -> Identity:
+        if identity.is_anonymous:
+            raise HTTPException(401, "Nobody is signed in.", headers={"WWW-Authenticate": "Bearer"})
+        return identity
+
+    return somebody
 
 
 def administrator(hub: Hub) -> Callable[..., Awaitable[None]]:

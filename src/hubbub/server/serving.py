@@ -28,8 +28,8 @@ LINK_TTL = 15 * 60.0
 SESSION_TTL = 24 * 3600.0
 """A link is used within minutes; the administrator who used it works on for a day."""
 
-BEYOND_DRAINING = 10.0
-"""Seconds that a worker's stop may take beside its drain: requests that end late, the lifespan's end."""
+BEYOND_DRAINING = 20.0
+"""Seconds that a worker's stop may take beside its drain: requests that end late, jobs, the lifespan's end."""
 
 
 def serve(settings: Settings, host: str, port: int, workers: int = 1) -> None:

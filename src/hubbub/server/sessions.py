@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from hubbub import Connected, Hub, Identity, LimitExceeded, Listing
 from hubbub.server.nodes import Cursor, Limit, NextCursor, time
+from hubbub.server.scopes import signed_in
 
 
 class Device(BaseModel):
@@ -44,10 +45,7 @@ def session_routes(hub: Hub) -> APIRouter:
         finally:
             asking.discard(identity.user_id)
 
-    async def somebody(identity: Annotated[Identity, Depends(hub.identity)]) -> Identity:
-        if identity.is_anonymous:
-            raise HTTPException(401, "Nobody is signed in.", headers={"WWW-Authenticate": "Bearer"})
-        return identity
+    somebody = signed_in(hub)
 
     @router.get("", summary="List the devices on which I am connected")
     async def sessions(

@@ -183,6 +183,12 @@ class Settings(BaseSettings):
         description="Time in which clients are sent away before a stop, and requests that are being answered end.",
     )
 
+    jobs_concurrency: Annotated[int, Field(ge=0, le=1000)] = Field(
+        10,
+        description="Background jobs that each process runs at once; `0`: none, they are left to "
+        "[`hubbub worker`](operations.md#background-jobs).",
+    )
+
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = Field(
         "info", description="Least level that is logged: `debug`, `info`, `warning` or `error`."
     )

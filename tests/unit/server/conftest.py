@@ -1,6 +1,7 @@
 """What the server's unit tests share: settings that no environment touches, and the application without a socket."""
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from fastapi import FastAPI
 
 from hubbub import TokenIssuer
 from hubbub.server.app import create_app
+from hubbub.server.schema import FILE, migrate_schema
 from hubbub.server.settings import Settings
 from hubbub.testing import Client, connect
 
@@ -44,6 +46,23 @@ def bearer(issuer: TokenIssuer) -> Callable[..., dict[str, str]]:
     return headers
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with all tables, to be copied: migrating takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("migrated")
+    migrate_schema(Settings(data_dir=folder))
+    return folder / FILE
+
+
+@pytest.fixture
+def server_folder(folder: Path, migrated: Path) -> Path:
+    """The folder that a server finds its data in."""
+    data = folder / Settings().data_dir
+    data.mkdir(mode=0o700)
+    shutil.copy(migrated, data / FILE)
+    return data
+
+
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     """Run an application's lifespan, and speak to it."""
@@ -56,7 +75,7 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.fixture
-def running() -> Running:
+def running(server_folder: Path) -> Running:
     """A factory of running servers: ``async with running(allowed_origins=(…)) as client``."""
     return lambda **settings: serving(create_app(Settings(**{"secret_key": SECRET, **settings})))
 
@@ -92,7 +111,7 @@ class House:
 
 
 @pytest.fixture
-async def house(issuer: TokenIssuer) -> AsyncIterator[House]:
+async def house(issuer: TokenIssuer, server_folder: Path) -> AsyncIterator[House]:
     """A server with the default settings, and the way in."""
     app = create_app(Settings(secret_key=SECRET))
     async with serving(app) as http:

@@ -33,6 +33,7 @@ def test_the_commands_are_those_that_work():
     commands = result.stdout.partition("Commands:")[2]
     assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == [
         "serve",
+        "worker",
         "token",
         "check",
         "migrate",

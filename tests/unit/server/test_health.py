@@ -1,3 +1,4 @@
+import pytest
 from fastapi import FastAPI
 
 from hubbub import Hub
@@ -6,6 +7,8 @@ from hubbub.server.health import health_routes
 from hubbub.server.settings import Settings
 
 from .conftest import SECRET, serving
+
+pytestmark = pytest.mark.usefixtures("server_folder")
 
 
 async def test_a_server_that_runs_lives_and_is_ready(client):

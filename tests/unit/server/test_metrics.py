@@ -1,3 +1,4 @@
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hubbub import Hub
@@ -6,6 +7,8 @@ from hubbub.server.metrics import COUNTERS, GAUGES, HubCollector, metrics_table
 from hubbub.server.settings import Settings
 
 from .conftest import SECRET, serving
+
+pytestmark = pytest.mark.usefixtures("server_folder")
 
 
 async def test_every_metric_can_be_read(client):

@@ -29,8 +29,9 @@ def test_without_a_file_there_are_the_built_in_ones():
     }
     assert namespaces["user"]["history"] == History(100, 7 * DAY)
     assert namespaces["user"]["subscribe"] is Subscribe.OWNER
-    assert namespaces["job"] == namespaces["export"]
-    assert namespaces["job"]["history"] == History(1, DAY)
+    assert namespaces["export"]["history"] == History(1, DAY)
+    assert namespaces["job"]["subscribe"] is Subscribe.AUTHENTICATED
+    assert namespaces["job"]["history"] == History(10, timedelta(hours=1))
     assert namespaces["job"]["overflow"] is Overflow.CONFLATE
 
 

@@ -28,6 +28,8 @@ from hubbub.uvicorn import BoundedHTTP, DirectWebSocket
 
 from .conftest import SECRET
 
+pytestmark = pytest.mark.usefixtures("server_folder")
+
 PROTOCOLS = Protocols("direct", BoundedHTTP, DirectWebSocket)
 
 

@@ -5,12 +5,14 @@ import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from hubbub.server.app import create_app
 from hubbub.server.listening import listen
 from hubbub.server.protocols import Protocols
+from hubbub.server.schema import migrate_schema
 from hubbub.server.settings import Settings
 from hubbub.server.stopping import Server
 from hubbub.server.worker import configuration
@@ -24,9 +26,10 @@ Connect = Callable[[], AbstractAsyncContextManager[Streams]]
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Connect]:
+async def connect(tmp_path: Path) -> AsyncIterator[Connect]:
     """A factory of connections to a server that runs."""
-    settings = Settings(secret_key="00" * 32)
+    settings = Settings(secret_key="00" * 32, data_dir=tmp_path)
+    await asyncio.to_thread(migrate_schema, settings)
     ready = asyncio.Event()
     with listen("127.0.0.1", 0, settings) as listener:
         port = listener.getsockname()[1]

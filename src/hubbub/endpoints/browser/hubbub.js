@@ -22,7 +22,9 @@
 /** @typedef {Push & {type: "event", event: string, data: any, user_id?: string}} EventMessage */
 /** @typedef {{id: string, title: string, message: string, type: string, data: any, read: boolean, created_at: string}} NotificationData */
 /** @typedef {Push & {type: "notification", data: NotificationData}} Notification */
-/** @typedef {{id: string, status: string, progress: number, message: string | null, result: any, error: any}} JobData */
+/** @typedef {"pending" | "running" | "completed" | "failed" | "cancelled"} JobStatus */
+/** @typedef {{id: string, kind: string, status: JobStatus, progress: number, message: string | null, result: any, error: string | null, result_is_left_out?: true}} JobState `progress`: 0 to 100 */
+/** @typedef {JobState & {cancelling: boolean, attempt: number, attempts: number, created_at: string, started_at: string | null, finished_at: string | null}} JobData */
 /** @typedef {Push & {type: "job", data: JobData}} Job */
 /** @typedef {ChatMessage | EventMessage | Notification | Job} Publication */
 
@@ -56,6 +58,7 @@
 /**
  * @typedef {object} ClientOptions
  * @property {string | URL} [url] the WebSocket endpoint; by default `ws` beside this module
+ * @property {string | URL} [api] the HTTP API; by default `api/v1` beside the WebSocket endpoint
  * @property {TokenSource} [token] fetched before every connection; without it the session cookie counts
  * @property {number} [outboxLimit] commands kept while there is no connection (100)
  * @property {number} [maxMessageBytes] the server's MAX_MESSAGE_BYTES: larger frames are not sent (65536)
@@ -66,6 +69,7 @@
  * @property {() => number} [random] between 0 and 1, for the jitter
  * @property {Clock} [clock]
  * @property {typeof WebSocket} [WebSocket]
+ * @property {typeof fetch} [fetch]
  */
 
 /** @typedef {{name: "idle" | "connecting" | "connected"}} Moving */
@@ -356,6 +360,204 @@ export class Room extends Subscription {
   }
 }
 
+// --------------------------------------------------------------------------------------------------- jobs
+
+/** @typedef {{tasks: JobData[], next_cursor: string | null}} JobPage */
+/** @typedef {{tasks: (JobData & {owner: string | null})[], next_cursor: string | null, counts: Record<JobStatus, number>}} QueuePage */
+/** @typedef {{status?: JobStatus, kind?: string, limit?: number, cursor?: string}} JobQuery */
+/** @typedef {{attempt: number, at: string, level: string, text: string}} JobLine */
+
+/** A job in one of these is finished, unless somebody retries it. */
+const FINISHED = new Set(["completed", "failed", "cancelled"]);
+/** Answers that asking again may change. */
+const PASSING_ANSWERS = new Set([...REPEATABLE, "connection_lost", "no_token"]);
+/** What a status says where the body does not. @type {Record<number, string>} */
+const ANSWERS = {
+  400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 409: "conflict", 413: "too_large", 422: "bad_request",
+  429: "rate_limited", 502: "unavailable", 503: "unavailable", 504: "timeout",
+};
+
+/**
+ * The user's background jobs, at `client.jobs`. What it asks goes over HTTP, with the client's token or the session cookie.
+ * @extends {Emitter<{started: JobData}>}
+ */
+export class Jobs extends Emitter {
+  #client;
+  /** @type {Map<string, JobWatch>} */ #watches = new Map();
+
+  /** @internal @param {HubbubClient} client */
+  constructor(client) {
+    super();
+    this.#client = client;
+    client.on("event", ({ event, data }) => event === "job" && this._emit("started", data));
+  }
+
+  /**
+   * Start a task; it runs in the background, whatever becomes of this page.
+   * @param {string} kind @param {Record<string, any>} [params]
+   * @param {{idempotencyKey?: string}} [options] while a job of this kind with this key is not finished, it starts no other
+   * @returns {Promise<JobData>}
+   */
+  start(kind, params = {}, { idempotencyKey } = {}) {
+    return this.#client._ask("POST", "tasks/", { kind, params, idempotency_key: idempotencyKey });
+  }
+
+  /** List the user's jobs, the newest first. @param {JobQuery} [query] @returns {Promise<JobPage>} */
+  list(query = {}) {
+    return this.#client._ask("GET", `tasks/${queryText(query)}`);
+  }
+
+  /** List everybody's; for administrators. @param {JobQuery & {owner?: string}} [query] @returns {Promise<QueuePage>} */
+  all(query = {}) {
+    return this.#client._ask("GET", `admin/tasks${queryText(query)}`);
+  }
+
+  /** @param {string} id @returns {Promise<JobData>} */
+  get(id) {
+    return this.#client._ask("GET", `tasks/${encodeURIComponent(id)}`);
+  }
+
+  /** End it; one that runs ends within about a second, unless it completes. @param {string} id @returns {Promise<JobData>} */
+  cancel(id) {
+    return this.#client._ask("POST", `tasks/${encodeURIComponent(id)}/cancel`);
+  }
+
+  /** Have one that failed or was cancelled begin anew. @param {string} id @returns {Promise<JobData>} */
+  retry(id) {
+    return this.#client._ask("POST", `tasks/${encodeURIComponent(id)}/retry`);
+  }
+
+  /** Read what it noted. @param {string} id @returns {Promise<{lines: JobLine[]}>} */
+  logs(id) {
+    return this.#client._ask("GET", `tasks/${encodeURIComponent(id)}/logs`);
+  }
+
+  /** Follow a job to its end. The same id gives the same watch until it has ended. @param {string} id @returns {JobWatch} */
+  watch(id) {
+    const known = this.#watches.get(id);
+    if (known) return known;
+    const watch = new JobWatch(this.#client, id, () => this.#watches.delete(id));
+    this.#watches.set(id, watch);
+    return watch;
+  }
+}
+
+/** @param {Record<string, any>} query */
+function queryText(query) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
+  return given.length ? `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}` : "";
+}
+
+/**
+ * One job that is followed, made by `client.jobs.watch`; it ends with the job, or by `stop()`.
+ * @extends {Emitter<{job: JobData, error: HubbubError}>}
+ */
+export class JobWatch extends Emitter {
+  /** What is known of it; null before anything is. @type {JobData | null} */
+  job = null;
+  /** Resolved with the result; rejected with `job_failed`, `job_cancelled`, why it cannot be read, or `stopped`. @type {Promise<any>} */
+  done;
+  #client;
+  #channel;
+  #ended;
+  /** @type {(result: any) => void} */ #resolve = () => {};
+  /** @type {(error: HubbubError) => void} */ #reject = () => {};
+  #over = false;
+  #pushes = 0;
+  #asking = 0;
+  #failures = 0;
+  /** @type {(() => void)[]} */ #offs;
+
+  /** @internal @param {HubbubClient} client @param {string} id @param {() => void} ended */
+  constructor(client, id, ended) {
+    super();
+    this.id = id;
+    this.#client = client;
+    this.#ended = ended;
+    this.done = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.done.catch(() => {}); // whoever only listens to `job` has nothing to catch
+    const channel = (this.#channel = client.subscribe(`job:${id}`));
+    this.#offs = [
+      channel.on("job", ({ data }) => this.#pushed(data)),
+      channel.on("joined", ({ recovered }) => recovered !== true && void this.#ask()), // what fell before it, or between
+      channel.on("lost", ({ reason }) => reason !== "not_recovered" && void this.#ask()),
+      channel.on("error", (error) => channel.state === "refused" && this.#fail(error)),
+      channel.on("left", ({ reason }) => this.#fail(new HubbubError("forbidden", reason || "The server ended it."))),
+    ];
+    if (channel.state === "joined") void this.#ask();
+  }
+
+  /** Follow it no more; the job itself goes on. */
+  stop() {
+    this.#fail(new HubbubError("stopped", "It is not followed any more."));
+  }
+
+  /** @param {JobData} job */
+  #pushed(job) {
+    this.#pushes++;
+    if (job.result_is_left_out) void this.#ask();
+    else this.#take(job);
+  }
+
+  /** Read it as it stands; what arrived meanwhile is newer, unless that says that it is finished. */
+  async #ask() {
+    const asking = ++this.#asking;
+    const pushes = this.#pushes;
+    let job;
+    try {
+      job = await this.#client.jobs.get(this.id);
+    } catch (error) {
+      if (asking === this.#asking && !this.#over) this.#unanswered(/** @type {HubbubError} */ (error));
+      return;
+    }
+    if (asking !== this.#asking || this.#over) return;
+    this.#failures = 0;
+    // Stored progress is up to a second older than what was told.
+    const older = this.job?.attempt === job.attempt && this.job.status === job.status && this.job.progress > job.progress;
+    if (FINISHED.has(job.status) || (pushes === this.#pushes && !older)) this.#take(job);
+  }
+
+  /** @param {HubbubError} error */
+  #unanswered(error) {
+    if (!PASSING_ANSWERS.has(error.code)) {
+      this.#fail(error);
+      return;
+    }
+    const asking = this.#asking;
+    const again = () => asking === this.#asking && !this.#over && void this.#ask();
+    this.#client._clock.setTimeout(again, 500 + backoff(this.#failures++, 0.5, 20, 1));
+  }
+
+  /** @param {JobData} job */
+  #take(job) {
+    if (this.#over) return;
+    this.job = job;
+    if (FINISHED.has(job.status)) this.#end();
+    this._emit("job", job);
+    if (job.status === "completed") this.#resolve(job.result);
+    else if (job.status === "failed") this.#reject(new HubbubError("job_failed", job.error ?? "It failed."));
+    else if (job.status === "cancelled") this.#reject(new HubbubError("job_cancelled", "It was cancelled."));
+  }
+
+  /** @param {HubbubError} error */
+  #fail(error) {
+    if (this.#over) return;
+    this.#end();
+    this._emit("error", error);
+    this.#reject(error);
+  }
+
+  #end() {
+    this.#over = true;
+    for (const off of this.#offs) off();
+    this.#channel.leave();
+    this.#ended();
+  }
+}
+
 // ------------------------------------------------------------------------------------------------- client
 
 /** @typedef {{text: string, channel: string, resolve: (ack: any) => void, reject: (error: HubbubError) => void, sent: boolean, repeats: number}} Command */
@@ -370,6 +572,7 @@ export class HubbubClient extends Emitter {
   userId = null;
   #options;
   /** @internal */ _clock;
+  #api;
   /** @type {WebSocket | null} */ #socket = null;
   /** Changes with every attempt and every end, so that whoever awaited something notices that it came too late. */
   #generation = 0;
@@ -412,6 +615,10 @@ export class HubbubClient extends Emitter {
       random: Math.random, WebSocket: globalThis.WebSocket, ...given, url: url.href,
     };
     this._clock = options.clock ?? SYSTEM_CLOCK;
+    const api = options.api ? new URL(options.api, globalThis.location?.href) : new URL("api/v1", url);
+    this.#api = api.href.replace(/^ws/, "http").replace(/\/*$/, "/");
+    /** The user's background jobs. */
+    this.jobs = new Jobs(this);
   }
 
   /** Connect; or try again at once while it waits to. Rooms and subscriptions outlive a `close()`. */
@@ -450,6 +657,36 @@ export class HubbubClient extends Emitter {
    */
   publish(channel, event, data) {
     return this._command({ type: "publish", channel, event, data, idempotency_key: newKey() });
+  }
+
+  /**
+   * Ask the HTTP API.
+   * @internal @param {"GET" | "POST"} method @param {string} path @param {object} [body] @returns {Promise<any>}
+   */
+  async _ask(method, path, body) {
+    const { token: source, replyTimeout, fetch: call = globalThis.fetch } = this.#options;
+    let token;
+    try {
+      token = await freshToken(source);
+    } catch (error) {
+      throw error instanceof HubbubError ? error : new HubbubError("no_token", `No token could be fetched: ${error}`);
+    }
+    /** @type {Record<string, string>} */
+    const headers = body ? { "content-type": "application/json" } : {};
+    if (token !== undefined) headers.authorization = `Bearer ${token}`;
+    const content = body && encode(body);
+    try {
+      const response = await call(this.#api + path, {
+        method, headers, body: content, cache: "no-store", credentials: "same-origin", signal: AbortSignal.timeout(replyTimeout * 1000),
+      });
+      const answer = await response.json().catch(() => ({}));
+      if (response.ok) return answer;
+      const [, code = ANSWERS[response.status] ?? "internal"] = /^urn:hubbub:error:(\w+)$/.exec(answer.type) ?? [];
+      throw new HubbubError(code, answer.detail ?? `The server answered ${response.status}.`);
+    } catch (error) {
+      if (error instanceof HubbubError) throw error;
+      throw new HubbubError("connection_lost", `The server cannot be reached: ${error}`);
+    }
   }
 
   // --------------------------------------------------------------------------------- the connection's life

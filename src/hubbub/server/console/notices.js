@@ -31,7 +31,7 @@ export function dismissNewest() {
 /** @param {import("../hubbub.js").HubbubClient} client */
 export function showNotices(client) {
   client.on("notification", ({ data }) => showNotice({ kind: data.type, title: data.title, text: data.message, at: data.created_at }));
-  client.on("event", ({ event, data, timestamp }) => showNotice({ title: event, text: words(data), at: timestamp }));
+  client.on("event", ({ event, data, timestamp }) => event !== "job" && showNotice({ title: event, text: words(data), at: timestamp }));
   client.on("message", ({ user_id: user, content, timestamp }) => showNotice({ title: user || "Message", text: content, at: timestamp }));
   client.on("broadcast", ({ event, data, timestamp }) => showNotice({ kind: "warning", title: `To everybody: ${event}`, text: words(data), at: timestamp }));
   client.on("lost", () => showNotice({ title: "Notifications may be missing", text: "The connection was away for longer than they are kept." }));

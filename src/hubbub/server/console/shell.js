@@ -2,6 +2,7 @@
 
 import { closeDrawer } from "./drawers.js";
 import { avatar, byId, displayName, enumerate, h } from "./dom.js";
+import { JobsView } from "./jobs.js";
 import { RoomView } from "./room.js";
 
 const FIRST_ROOM = "general";
@@ -13,6 +14,7 @@ export class Shell {
   #current = null;
   #client;
   #self;
+  #jobs;
   #stop = new AbortController();
   /** Changes come in bursts; the page is drawn once for each burst. */
   #drawing = false;
@@ -24,6 +26,7 @@ export class Shell {
   constructor(client, self) {
     this.#client = client;
     this.#self = self;
+    this.#jobs = new JobsView(client, () => this.#changed());
     const { signal } = this.#stop;
     byId("user-id").textContent = displayName(self);
     byId("avatar-self").replaceChildren(avatar(displayName(self)));
@@ -32,17 +35,19 @@ export class Shell {
     byId("composer").addEventListener("submit", (/** @type {SubmitEvent} */ event) => this.#send(event), { signal });
     byId("composer-text").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event), { signal });
     byId("composer-text").addEventListener("input", () => this.#written(), { signal });
+    byId("jobs-button").addEventListener("click", () => this.#showJobs(), { signal });
     document.addEventListener("visibilitychange", () => this.#current?.seen(), { signal });
     window.addEventListener("hashchange", () => this.#fromAddress(), { signal });
     client.on("state", ({ name }) => this.#connection(name === "connected"));
     const names = this.#remembered();
     for (const name of names) this.join(name, false);
-    if (!this.#fromAddress()) this.#show(this.#views.get(names[0] ?? "") ?? null);
+    if (!this.#fromAddress()) this.#look(this.#views.get(names[0] ?? "") ?? null);
   }
 
   /** Forget the page; the client is closed by whoever made it. */
   end() {
     this.#stop.abort();
+    this.#jobs.end();
     for (const view of this.#views.values()) view.leave();
     this.#views.clear();
   }
@@ -63,7 +68,7 @@ export class Shell {
       this.#views.set(name, view);
       byId("logs").append(view.log.element);
     }
-    if (look) this.#show(view);
+    if (look) this.#look(view);
     this.#remember();
     this.#changed();
   }
@@ -76,23 +81,33 @@ export class Shell {
     this.#views.delete(name);
     view?.leave();
     this.#remember();
-    if (view === this.#current) this.#show(this.#views.get(next) ?? null);
+    if (view === this.#current) this.#look(this.#views.get(next) ?? null);
     this.#changed();
   }
 
-  /** @param {RoomView | null} view */
-  #show(view) {
+  #showJobs() {
+    this.#look(null, true);
+    closeDrawer();
+  }
+
+  /** @param {RoomView | null} view @param {boolean} [jobs] whether at the jobs instead */
+  #look(view, jobs = false) {
     this.#current?.show(false);
     this.#current = view;
-    const hash = view ? `#room=${encodeURIComponent(view.room.name)}` : "";
+    this.#jobs.show(jobs);
+    const hash = view ? `#room=${encodeURIComponent(view.room.name)}` : jobs ? "#jobs" : "";
     history.replaceState(null, "", location.pathname + location.search + hash);
     view?.show(true);
     view?.log.scrollToEnd();
     this.#draw();
   }
 
-  /** The room that the address names, as in `/#room=general`. */
+  /** The room that the address names, as in `/#room=general`; or the jobs, `/#jobs`. */
   #fromAddress() {
+    if (location.hash === "#jobs") {
+      this.#look(null, true);
+      return true;
+    }
     const match = /^#room=(.+)$/.exec(location.hash);
     if (match) this.join(decodeURIComponent(match[1]));
     return match !== null;
@@ -152,11 +167,19 @@ export class Shell {
   #draw() {
     const view = this.#current;
     const unread = [...this.#views.values()].reduce((sum, { unread: count }) => sum + count, 0);
-    document.title = `${unread ? `(${unread}) ` : ""}${view ? `${view.room.name} · ` : ""}Hubbub`;
+    const jobs = this.#jobs.visible;
+    const title = jobs ? "Jobs" : view?.room.name;
+    document.title = `${unread ? `(${unread}) ` : ""}${title ? `${title} · ` : ""}Hubbub`;
     byId("unread-elsewhere").hidden = unread === 0;
     this.#drawRooms();
-    byId("room-title").textContent = view?.room.name ?? "Hubbub";
-    byId("empty").hidden = view !== null;
+    byId("room-title").textContent = title ?? "Hubbub";
+    byId("shell").classList.toggle("no-here", jobs);
+    byId("here").hidden = byId("logs").hidden = byId("skip").hidden = jobs;
+    if (jobs) byId("jobs-button").setAttribute("aria-current", "page");
+    else byId("jobs-button").removeAttribute("aria-current");
+    byId("jobs-badge").hidden = this.#jobs.open === 0;
+    byId("jobs-badge").replaceChildren(String(this.#jobs.open), h("span", { class: "visually-hidden" }, " running or waiting"));
+    byId("empty").hidden = view !== null || jobs;
     byId("composer").hidden = byId("leave").hidden = byId("here-button").hidden = view === null;
     byId("composer-text").disabled = Boolean(view?.problem);
     const typing = view?.typing.map(displayName) ?? [];
@@ -176,7 +199,7 @@ export class Shell {
     const { name } = view.room;
     const badge = view.unread ? h("span", { class: "badge" }, String(view.unread), h("span", { class: "visually-hidden" }, " unread")) : null;
     const go = () => {
-      this.#show(view);
+      this.#look(view);
       closeDrawer();
     };
     const button = h(
