@@ -1,19 +1,20 @@
-"""Jobs live: what becomes of a job is published on its channel, ``job:<id>``."""
+"""Jobs live: what becomes of a job is published on its channel, ``job:<id>``; and on its owner's own that it was begun."""
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
 from hubbub.endpoints.facade import Hub
 from hubbub.endpoints.namespace import NamespaceHandle
-from hubbub.exceptions import HubbubError
+from hubbub.exceptions import PublishError, Refusal
 from hubbub.hub.channels import Channel
 from hubbub.hub.identity import Identity
 from hubbub.hub.namespaces import History
 from hubbub.jobs.errors import UnknownJob
-from hubbub.jobs.job import JobView
+from hubbub.jobs.job import JobView, Status
 from hubbub.jobs.jobs import Jobs
 
 logger = logging.getLogger(__name__)
@@ -22,8 +23,18 @@ NAMESPACE = "job"
 EVENT = "job"
 KEPT = History(size=32, ttl=timedelta(days=1))
 """So much of a job can be recovered; who missed more is told so (``recovered: false``), and reads the job."""
+LARGE = 16_384
+"""Characters of a result above which it is not published; a channel takes 64 KiB in one message."""
+PAUSE = 0.05
+"""Seconds between two rounds of publications."""
+AGAIN = 0.5
+"""Seconds before what the broker did not take is tried again."""
 FAREWELL = 5.0
-"""Seconds in which what is left is published at the end."""
+"""Seconds in which the last updates must be told when the process ends."""
+AT_ONCE = 100
+"""Jobs that are told of at the same time."""
+MOST = 100_000
+"""Jobs whose latest state waits while the broker is away; beyond them the oldest are forgotten."""
 
 
 def job_namespace(hub: Hub, jobs: Jobs) -> NamespaceHandle:
@@ -33,44 +44,56 @@ def job_namespace(hub: Hub, jobs: Jobs) -> NamespaceHandle:
         ConfigurationError: the hub has the namespace already.
     """
     handle = hub.namespace(NAMESPACE, subscribe="hook", publish="nobody", history=KEPT, overflow="conflate")
+    handle.authorize(watchers(jobs))
+    return handle
 
-    @handle.authorize
+
+def watchers(jobs: Jobs) -> Callable[[Identity, Channel], Awaitable[bool]]:
+    """Make the hook that says who may subscribe to a job: its owner, and administrators."""
+
     async def may_watch(identity: Identity, channel: Channel) -> bool:
-        if identity.is_admin:
-            return True
         try:
-            job = await jobs.get(channel.name.partition(":")[2])
+            job = await jobs.get(channel.rest)
         except UnknownJob:
             return False  # as for somebody else's, so that nobody can find out which there are
-        return not identity.is_anonymous and job.owner == identity.user_id
+        return identity.is_admin or (not identity.is_anonymous and job.owner == identity.user_id)
 
-    return handle
+    return may_watch
 
 
 class LiveJobs:
     """Publishes what becomes of the jobs of this process. An async context manager, entered before the jobs.
 
-    Of a job that changes faster than the broker takes it, what is in between is left out; its end never is. What the broker
-    does not take is logged: the database has it.
+    While one publication of a job is under way, only the latest state of those that follow counts. What the broker does not
+    take is tried again, unless there is something newer by then. It leaves when everything is told.
 
     Args:
-        hub: has the namespace ``job`` (`job_namespace`), and runs for as long.
+        hub: publishes; it runs for longer than this.
         jobs: are listened to.
     """
 
     def __init__(self, hub: Hub, jobs: Jobs) -> None:
         self._hub = hub
         self._latest: dict[str, JobView] = {}
-        self._changed = asyncio.Event()
+        self._begun: dict[str, JobView] = {}
+        self._woken = asyncio.Event()
+        self._is_leaving = False
         self._task: asyncio.Task[None] | None = None
         jobs.listen(self)
 
     def changed(self, job: JobView) -> None:
-        """Take a job's new state."""
+        """Take a job's new state; see `hubbub.jobs.Listener`."""
+        for waiting in (self._latest, self._begun):
+            if len(waiting) >= MOST:
+                del waiting[next(iter(waiting))]
         self._latest[job.id] = job
-        self._changed.set()
+        if job.owner and is_beginning(job):
+            self._begun[job.id] = job
+        self._woken.set()
 
     async def __aenter__(self) -> Self:
+        self._is_leaving = False
+        self._woken = asyncio.Event()
         self._task = asyncio.create_task(self._run())
         return self
 
@@ -83,39 +106,63 @@ class LiveJobs:
         task, self._task = self._task, None
         if task is None:
             return
-        task.cancel()
+        self._is_leaving = True
+        self._woken.set()
+        await asyncio.wait([task], timeout=FAREWELL)
+        if not task.done():
+            logger.warning("Of %d jobs the latest could not be told at the end", len(self._latest))
+            task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        try:
-            async with asyncio.timeout(FAREWELL):
-                await self._publish()
-        except TimeoutError:
-            logger.warning("%d jobs' last states were not published in time", len(self._latest))
 
     async def _run(self) -> None:
         while True:
-            await self._changed.wait()
-            self._changed.clear()
-            await self._publish()
+            if not (self._latest or self._begun):
+                if self._is_leaving:
+                    return
+                await self._woken.wait()
+            self._woken.clear()
+            is_told = await self._round()
+            await asyncio.sleep(PAUSE if is_told else AGAIN)
 
-    async def _publish(self) -> None:
-        while self._latest:
-            job = next(iter(self._latest.values()))
-            try:
-                await self._hub.publish(f"{NAMESPACE}:{job.id}", EVENT, shown(job))
-            except HubbubError as error:
-                logger.warning("Job %s: its state could not be published: %s", job.id, error)
-            if self._latest.get(job.id) is job:  # else it has changed meanwhile
-                del self._latest[job.id]
+    async def _round(self) -> bool:
+        """Tell what is new; return whether the broker took all of it."""
+        is_told = True
+        for waiting, tell in ((self._latest, self._tell), (self._begun, self._tell_owner)):
+            taken = [waiting.pop(job_id) for job_id in list(waiting)[:AT_ONCE]]
+            for job, told in zip(taken, await asyncio.gather(*map(tell, taken)), strict=True):
+                if not told:
+                    waiting.setdefault(job.id, job)
+                    is_told = False
+        return is_told
+
+    async def _tell(self, job: JobView) -> bool:
+        return await self._published(f"{NAMESPACE}:{job.id}", shown(job))
+
+    async def _tell_owner(self, job: JobView) -> bool:
+        # Both who enqueued it and who runs it say so; whoever is second publishes nothing.
+        return await self._published(f"user:{job.owner}", shown(job), f"job:{job.id}:{job.due}")
+
+    async def _published(self, channel: str, data: Any, key: str | None = None) -> bool:
+        try:
+            await self._hub.publish(channel, EVENT, data, idempotency_key=key)
+        except PublishError:
+            return False
+        except Refusal as error:
+            logger.warning("Nobody is told of a job on %r: %s", channel, error)
+        return True
+
+
+def is_beginning(job: JobView) -> bool:
+    """Whether this may be the first that is known of a job, or of it being retried by hand."""
+    if job.status is Status.PENDING:
+        return job.attempt == 0
+    return job.status is Status.RUNNING and job.attempt == 1 and job.progress == 0
 
 
 def shown(job: JobView) -> dict[str, Any]:
     """Return what is published of a job. A large result is left out: it is there to be read."""
-    data = job.public()
+    data = {**job.public(), "cancelling": job.is_cancelling}
     if job.result is not None and len(repr(job.result)) > LARGE:
         data["result"] = None
         data["result_is_left_out"] = True
     return data
-
-
-LARGE = 16_384
-"""Characters of a result above which it is not published; a channel takes 64 KiB in one message."""

@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI
 from hubbub import Hub, Limits, SocketsFirst, TokenIssuer, __version__
 from hubbub.database import Database
 from hubbub.jobs import Jobs
+from hubbub.jobs.live import LiveJobs, watchers
 from hubbub.server.admin import admin_routes
 from hubbub.server.batches import batch_routes
 from hubbub.server.bodies import BodyLimit, body_limit
@@ -15,7 +16,6 @@ from hubbub.server.channels import channel_routes
 from hubbub.server.console_page import console_routes
 from hubbub.server.farewell import Farewell
 from hubbub.server.health import health_routes
-from hubbub.server.job_updates import JobUpdates, readers
 from hubbub.server.jobs import create_jobs
 from hubbub.server.metrics import metrics_routes
 from hubbub.server.namespaces import Policy, read_namespaces
@@ -58,8 +58,7 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
     database = open_database(settings, worker)
     jobs = create_jobs(database, settings.jobs_concurrency, JOBS_DRAIN)
     hub = create_hub(settings, tokens, namespaces, shared, database, jobs)
-    live = JobUpdates(hub)
-    jobs.listen(live)
+    live = LiveJobs(hub, jobs)
     codes = Codes(code_reader(keys), TokenIssuer(keys.current), shared.used)
     secure = (settings.public_url or "").startswith("https://")
 
@@ -134,5 +133,5 @@ def create_hub(
     for name, policy in namespaces.items():
         handle = hub.namespace(name, **policy)
         if name == "job":
-            handle.authorize(readers(jobs))
+            handle.authorize(watchers(jobs))
     return hub

@@ -7,7 +7,7 @@ import signal
 from fastapi import FastAPI
 
 from hubbub import ConfigurationError, Hub
-from hubbub.server.job_updates import JobUpdates
+from hubbub.jobs.live import LiveJobs
 from hubbub.server.jobs import create_jobs
 from hubbub.server.logs import configure_logs
 from hubbub.server.namespaces import read_namespaces
@@ -58,8 +58,7 @@ async def work(settings: Settings, concurrency: int) -> None:
     hub = create_voice(settings)
     database = open_database(settings)
     jobs = create_jobs(database, concurrency, settings.drain_time)
-    live = JobUpdates(hub)
-    jobs.listen(live)
+    live = LiveJobs(hub, jobs)
     async with ready(database), hub.lifespan(FastAPI()), live, jobs:
         logger.info("Running background jobs of %s, %d at once.", database_address(settings), concurrency)
         await stopping.wait()

@@ -20,7 +20,7 @@ JOB = {
     "overflow": "conflate",
     "max_message_bytes": 65_536,
 }
-"""A job's progress. Beside this its channel asks whose job it is; see `hubbub.server.job_updates`."""
+"""A job's progress. Beside this its channel asks whose job it is; see `hubbub.jobs.live`."""
 EXPORT = {
     "subscribe": "owner",
     "publish": "nobody",

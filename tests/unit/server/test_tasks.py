@@ -171,3 +171,24 @@ async def test_administrators_see_everybodys(running, ada, bearer):
         assert ([each["id"] for each in answer["tasks"]], answer["counts"]["pending"]) == ([job["id"]], 1)
         assert (await client.get(TASKS + job["id"], headers=root)).json()["id"] == job["id"]
         assert (await client.post(f"{TASKS}{job['id']}/cancel", headers=root)).status_code == 200
+
+
+async def test_progress_arrives_at_the_owner_and_at_nobody_else(house, bearer):
+    ada, eve = await house.enter("ada"), await house.enter("eve")
+    made = await house.http.post(
+        "/api/v1/tasks/", headers=bearer("ada"), json={"kind": "demo", "params": {"steps": 4, "seconds": 1}}
+    )
+    job_id = made.json()["id"]
+    begun = await ada.expect("event")
+    assert (begun["channel"], begun["event"], begun["data"]["id"]) == ("user:ada", "job", job_id)
+    await eve.send({"type": "subscribe", "channel": f"job:{job_id}", "ref": 1})
+    assert (await eve.expect("error"))["code"] == "forbidden"
+    await eve.send({"type": "subscribe", "channel": "job:there-is-none", "ref": 2})
+    assert (await eve.expect("error"))["code"] == "forbidden"
+    await ada.send({"type": "subscribe", "channel": f"job:{job_id}", "ref": 1})
+    await ada.expect("subscribed")
+    seen = []
+    while not seen or seen[-1]["status"] != "completed":
+        seen.append((await ada.expect("job"))["data"])
+    assert [job["progress"] for job in seen] == sorted(job["progress"] for job in seen)
+    assert (seen[-1]["progress"], seen[-1]["result"]) == (100, {"steps": 4})

@@ -7,12 +7,19 @@ import pytest
 
 from hubbub import PublishError, UnknownChannel
 from hubbub.jobs import JobView, Status
-from hubbub.server.job_updates import JobUpdates, is_beginning
+from hubbub.jobs.live import LiveJobs, is_beginning
 
 JOB = JobView(
     "j-1", "demo", Status.PENDING, "ada", None, 0, {}, 0, 4, 0, None, None, None, False, 0, 7, None, None
 )
 RUNNING = replace(JOB, status=Status.RUNNING, attempt=1, started=1)
+
+
+class Jobs:
+    """Has its listener told by the test."""
+
+    def listen(self, listener):
+        """Nothing comes from here."""
 
 
 class Hub:
@@ -35,7 +42,7 @@ class Hub:
 
 async def test_a_beginning_is_told_to_the_owner_too():
     hub = Hub()
-    async with JobUpdates(hub) as live:
+    async with LiveJobs(hub, Jobs()) as live:
         live.changed(JOB)
         await hub.some.wait()
         live.changed(replace(RUNNING, progress=50))
@@ -48,24 +55,24 @@ async def test_a_beginning_is_told_to_the_owner_too():
 
 async def test_only_the_latest_counts():
     hub = Hub()
-    async with JobUpdates(hub) as live:
+    async with LiveJobs(hub, Jobs()) as live:
         for progress in range(100):
             live.changed(replace(RUNNING, progress=progress + 1))
     assert hub.published == [("job:j-1", "running", 100, None)]
 
 
 async def test_what_the_broker_did_not_take_is_told_again(monkeypatch):
-    monkeypatch.setattr("hubbub.server.job_updates.AGAIN", 0.0)
+    monkeypatch.setattr("hubbub.jobs.live.AGAIN", 0.0)
     hub = Hub(PublishError("away"), PublishError("away"))
-    async with JobUpdates(hub) as live:
+    async with LiveJobs(hub, Jobs()) as live:
         live.changed(replace(RUNNING, progress=1, owner=None))
     assert hub.published == [("job:j-1", "running", 1, None)]
 
 
 async def test_at_the_end_nobody_waits_forever(monkeypatch, caplog):
-    monkeypatch.setattr("hubbub.server.job_updates.FAREWELL", 0.01)
+    monkeypatch.setattr("hubbub.jobs.live.FAREWELL", 0.01)
     hub = Hub(*[PublishError("away")] * 1000)
-    async with JobUpdates(hub) as live:
+    async with LiveJobs(hub, Jobs()) as live:
         live.changed(RUNNING)
         await hub.some.wait()
     assert "could not be told" in caplog.text
@@ -74,7 +81,7 @@ async def test_at_the_end_nobody_waits_forever(monkeypatch, caplog):
 
 async def test_a_large_result_is_left_out():
     hub = Hub()
-    async with JobUpdates(hub) as live:
+    async with LiveJobs(hub, Jobs()) as live:
         live.changed(replace(RUNNING, status=Status.COMPLETED, result="x" * 100_000))
     assert hub.published == [("job:j-1", "completed", 0, None)]
     assert (hub.last["result"], hub.last["result_is_left_out"]) == (None, True)
@@ -82,16 +89,16 @@ async def test_a_large_result_is_left_out():
 
 async def test_an_owner_who_can_have_no_channel_holds_nothing_up(caplog):
     hub = Hub(None, UnknownChannel("no"))
-    async with JobUpdates(hub) as live:
+    async with LiveJobs(hub, Jobs()) as live:
         live.changed(JOB)
     assert hub.published == [("job:j-1", "pending", 0, None)]
     assert "Nobody is told" in caplog.text
 
 
 async def test_there_is_a_bound_on_what_waits(monkeypatch):
-    monkeypatch.setattr("hubbub.server.job_updates.MOST", 2)
+    monkeypatch.setattr("hubbub.jobs.live.MOST", 2)
     hub = Hub()
-    live = JobUpdates(hub)
+    live = LiveJobs(hub, Jobs())
     for number in range(3):
         live.changed(replace(RUNNING, id=f"j-{number}", progress=1))
     async with live:
@@ -112,24 +119,3 @@ async def test_there_is_a_bound_on_what_waits(monkeypatch):
 )
 def test_what_a_beginning_is(job, expected):
     assert is_beginning(job) is expected
-
-
-async def test_progress_arrives_at_the_owner_and_at_nobody_else(house, bearer):
-    ada, eve = await house.enter("ada"), await house.enter("eve")
-    made = await house.http.post(
-        "/api/v1/tasks/", headers=bearer("ada"), json={"kind": "demo", "params": {"steps": 4, "seconds": 1}}
-    )
-    job_id = made.json()["id"]
-    begun = await ada.expect("event")
-    assert (begun["channel"], begun["event"], begun["data"]["id"]) == ("user:ada", "job", job_id)
-    await eve.send({"type": "subscribe", "channel": f"job:{job_id}", "ref": 1})
-    assert (await eve.expect("error"))["code"] == "forbidden"
-    await eve.send({"type": "subscribe", "channel": "job:there-is-none", "ref": 2})
-    assert (await eve.expect("error"))["code"] == "forbidden"
-    await ada.send({"type": "subscribe", "channel": f"job:{job_id}", "ref": 1})
-    await ada.expect("subscribed")
-    seen = []
-    while not seen or seen[-1]["status"] != "completed":
-        seen.append((await ada.expect("job"))["data"])
-    assert [job["progress"] for job in seen] == sorted(job["progress"] for job in seen)
-    assert (seen[-1]["progress"], seen[-1]["result"]) == (100, {"steps": 4})
