@@ -170,7 +170,7 @@ RECORD_PRESENCE = """async (token) => {
 
 
 async def test_older_messages_are_loaded_on_demand(server, sign_in):
-    root = server.credentials("root", "--admin").token
+    root = server.credentials("root", admin=True).token
     for number in range(1, 121):
         post(
             server,
@@ -202,7 +202,7 @@ async def test_nothing_that_is_written_becomes_markup(server, sign_in):
 
 async def test_notifications_and_broadcasts_show(server, sign_in):
     ada = await sign_in(server, "noticing")
-    root = server.credentials("root", "--admin").token
+    root = server.credentials("root", admin=True).token
     post(server, "users/noticing/publish", {"event": "export", "data": {"message": "It is ready."}}, root)
     await expect(ada.get_by_test_id("notice-card")).to_contain_text(["export"])
     post(server, "broadcast", {"event": "maintenance", "data": {"message": "Back at 18:00."}}, root)

@@ -131,7 +131,7 @@ async def test_what_cannot_be_started_is_said(server, sign_in):
 async def test_others_see_nothing_and_administrators_everything(server, sign_in, open_page):
     ada = await sign_in(server, "private")
     eve = await sign_in(server, "eve")
-    root = await open_page(server.credentials("boss", "--admin").link)
+    root = await open_page(server.credentials("boss", admin=True).link)
     for page in (ada, eve, root):
         await open_jobs(page)
     await start(ada, 50, 50)
@@ -203,7 +203,7 @@ async def test_the_keyboard_is_enough(server, sign_in):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 async def test_it_can_be_read_everywhere(server, open_page, tmp_path, scheme, size):
-    link = server.credentials(f"reader-{scheme}-{size['width']}", "--admin").link
+    link = server.credentials(f"reader-{scheme}-{size['width']}", admin=True).link
     page = await open_page(link, viewport=size, color_scheme=scheme, reduced_motion="reduce")
     await open_jobs(page)
     for values in ((4, 0.2, False), (4, 0.2, True), (100, 100, False), (50, 150, False)):

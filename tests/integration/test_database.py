@@ -8,14 +8,16 @@ from contextlib import AsyncExitStack
 import pytest
 import sqlalchemy
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from serving import eventually
 from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hubbub.database import Database, DatabaseUnavailable, metadata
 from hubbub.database.liveness import Liveness, processes
-from hubbub.database.schema import VERSION_TABLE, State, migrate, state_of
+from hubbub.database.schema import MIGRATIONS, VERSION_TABLE, State, migrate, revisions, state_of
 from hubbub.database.waking import Waker
 from hubbub.jobs.sql import tables  # noqa: F401 (they are part of what the code describes)
 
@@ -133,6 +135,13 @@ async def test_what_is_migrated_is_what_the_code_describes(database):
 
     async with database.reading() as connection:
         assert await connection.run_sync(differences) == []
+
+
+def test_the_migrations_are_in_the_order_of_their_numbers():
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    walked = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert revisions() == walked[::-1]
 
 
 async def test_several_who_migrate_at_once_do_it_once(database_url):

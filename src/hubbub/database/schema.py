@@ -4,13 +4,10 @@ Migrations only ever add what the release before can live with: columns with a d
 any more is dropped one release later. So the nodes of two releases run on one database while a new one rolls out.
 """
 
+import re
 from enum import Enum
 from importlib import resources
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -22,6 +19,7 @@ from hubbub.exceptions import ConfigurationError
 
 VERSION_TABLE = f"{PREFIX}migrations"
 """Ours alone: an application's own Alembic has another."""
+MIGRATIONS = resources.files("hubbub.database") / "migrations"
 LOCK = 0x68756262
 """The advisory lock of PostgreSQL that whoever migrates holds."""
 
@@ -107,7 +105,12 @@ def _missing(connection: Connection) -> list[str]:
 def _migrate(connection: Connection) -> State:
     before = _state(connection)
     if before in {State.EMPTY, State.OLD}:
-        config = _config()
+        # Only here: whoever finds everything up to date need not load it.
+        from alembic import command  # noqa: PLC0415
+        from alembic.config import Config  # noqa: PLC0415
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
         config.attributes["version_table"] = VERSION_TABLE
         command.upgrade(config, "head")
@@ -115,17 +118,18 @@ def _migrate(connection: Connection) -> State:
 
 
 def _state(connection: Connection) -> State:
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    here = context.get_current_revision()
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return State.EMPTY
+    here = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 (a constant)
     if here is None:
         return State.EMPTY
-    scripts = ScriptDirectory.from_config(_config())
-    if here == scripts.get_current_head():
+    known = revisions()
+    if here == known[-1]:
         return State.CURRENT
-    return State.OLD if here in {script.revision for script in scripts.walk_revisions()} else State.NEWER
+    return State.OLD if here in known else State.NEWER
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(resources.files("hubbub.database") / "migrations"))
-    return config
+def revisions() -> list[str]:
+    """Return the numbers of the migrations, in their order; their files' names begin with them."""
+    files = (MIGRATIONS / "versions").iterdir()
+    return sorted(file.name[:4] for file in files if re.fullmatch(r"\d{4}_\w+\.py", file.name))
