@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
+from browser_stage import STAGE
 from pages import DESKTOP, enter
 from playwright.async_api import Browser, async_playwright, expect
-from stage import STAGE
 
 from hubbub import TokenIssuer
 from hubbub.server.tokens import issue_code, sign_in_link
