@@ -31,6 +31,15 @@ async def until_heard(node: HubNode, *news: tuple[str, str], within: float = DEA
     await eventually(lambda: set(news) <= set(node.count()), within=within, every=0.02, seen=node.news)
 
 
+async def all_have_arrived(nodes: list[HubNode], users: list[str]) -> None:
+    """Begin to listen anew, when even a node in a process of its own has told of everybody whom it holds."""
+    for node in nodes:
+        await until_heard(node, *(("joined", user) for user in users))
+    await all_heard(nodes)
+    for node in nodes:
+        node.heard.clear()
+
+
 async def test_each_coming_and_going_is_told_once_whatever_the_devices(redis: RedisServer):
     async with hubs(redis.url) as nodes:
         one, other = nodes
@@ -109,10 +118,7 @@ async def test_a_killed_node_leaves_no_ghosts_and_each_is_told_once_within_the_l
         await doomed.enter(users[0])  # her tablet
         await one.client(users[1])
         await other.client(users[2])
-        for node in nodes:  # what a killed node had not told yet could not be told apart from what is told twice
-            await until_heard(node, *(("joined", user) for user in users))
-        await all_heard(nodes)
-        one.heard.clear(), other.heard.clear()
+        await all_have_arrived(nodes, users)
         killed = time.monotonic()
         await doomed.kill()
         gone = {users[0], *users[3:]}
@@ -144,9 +150,7 @@ async def test_the_sweeping_node_is_killed_before_it_told_or_before_it_said_so(
         for user in users:
             await doomed.enter(user)
         await sweeper.enter("sue")
-        await all_heard(nodes)
-        for node in nodes:
-            node.heard.clear()
+        await all_have_arrived(nodes, [*users, "sue"])
         await doomed.kill()
         assert await asyncio.wait_for(sweeper.child.wait(), DEADLINE) == -9
         for node in nodes:
@@ -177,9 +181,7 @@ async def test_a_node_that_stood_still_comes_back_with_its_members(redis: RedisS
         users = [f"user{number}" for number in range(5)]
         for user in users:
             await stopped.enter(user)
-        await all_heard(nodes)
-        for node in nodes:
-            node.heard.clear()
+        await all_have_arrived(nodes, users)
         await redis.cli("HSET", "hubbub:{p:0}:meta", "young", 0)  # as after a minute
         stopped.pause()
         left = [("left", user) for user in users]
