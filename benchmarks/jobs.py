@@ -18,7 +18,7 @@ from sqlalchemy import delete, text
 from hubbub.database import Database
 from hubbub.database.schema import migrate
 from hubbub.hub.ids import SecretIds
-from hubbub.jobs import Jobs, SqlEngine, Status
+from hubbub.jobs import Jobs, Status
 from hubbub.jobs.job import Draft
 from hubbub.jobs.sql.tables import jobs as table
 
@@ -28,7 +28,7 @@ CONCURRENCY = 20
 
 
 def application(database: Database, concurrency: int, begun: "asyncio.Queue[float] | None" = None) -> Jobs:
-    jobs = Jobs(SqlEngine(database), concurrency=concurrency)
+    jobs = Jobs(database, concurrency=concurrency)
 
     @jobs.task(name="trivial")
     async def trivial(number: int) -> int:

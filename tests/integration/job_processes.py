@@ -14,7 +14,7 @@ from serving import eventually
 
 from hubbub.database import Database, Dialect
 from hubbub.database.schema import migrate
-from hubbub.jobs import Jobs, JobView, SqlEngine, Status
+from hubbub.jobs import Jobs, JobView, Status
 
 PROGRAM = Path(__file__).parent / "job_program.py"
 LEASE = 0.6
@@ -84,9 +84,9 @@ class Stage:
         self._stack = ExitStack()
 
     async def __aenter__(self):
-        self.database = Database(self.url)
+        self.database = Database(self.url, lease=LEASE)
         await migrate(self.database)
-        self.jobs = Jobs(SqlEngine(self.database, lease=LEASE), concurrency=0)
+        self.jobs = Jobs(self.database, concurrency=0)
         define(self.jobs, self.folder)
         await self.jobs.__aenter__()
         return self

@@ -18,7 +18,7 @@ from typing import Any
 from job_tasks import define
 
 from hubbub.database import Database
-from hubbub.jobs import Jobs, SqlEngine
+from hubbub.jobs import Jobs
 from hubbub.jobs.running import Running
 from hubbub.jobs.sql.claiming import Claims
 from hubbub.jobs.sql.worker import Worker
@@ -74,8 +74,8 @@ async def work(url: str, folder: Path, lease: float, concurrency: int, drain: fl
     """Run jobs until SIGTERM."""
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    async with Database(url) as database:
-        jobs = Jobs(SqlEngine(database, lease=lease), concurrency=concurrency, drain=drain)
+    async with Database(url, lease=lease) as database:
+        jobs = Jobs(database, concurrency=concurrency, drain=drain)
         define(jobs, folder)
         async with jobs:
             print("ready", flush=True)

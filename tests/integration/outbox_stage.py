@@ -1,7 +1,7 @@
 """Hubs with a database, and transactions of an application that has an engine of its own."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hubbub import History, Hub, Unavailable
-from hubbub.database import Address
+from hubbub.database import Address, Database
 from hubbub.database.outbox.tables import outbox
 from hubbub.hub.publications import Publication
 
@@ -21,15 +21,16 @@ PLENTY = History(size=100_000)
 class App:
     """An application: its hub, and an engine that the hub knows nothing of."""
 
-    def __init__(self, url: str, broker: Any = None) -> None:
-        self.hub = Hub(database=url, broker=broker)
+    def __init__(self, url: str, broker: Any = None, lease: float | None = None) -> None:
+        self.database = None if lease is None else Database(url, lease=lease)
+        self.hub = Hub(database=self.database or url, broker=broker)
         self.hub.namespace("topic", history=PLENTY)
         self.engine = engine(url)
         self._app = FastAPI(lifespan=self.hub.lifespan)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["App"]:
-        async with self.hub.lifespan(self._app):
+        async with self.database or nullcontext(), self.hub.lifespan(self._app):
             yield self
         await self.engine.dispose()
 
@@ -76,6 +77,6 @@ def engine(url: str, **options: Any) -> AsyncEngine:
 
 
 @asynccontextmanager
-async def app(url: str, broker: Any = None) -> AsyncIterator[App]:
-    async with App(url, broker).running() as running:
+async def app(url: str, broker: Any = None, lease: float | None = None) -> AsyncIterator[App]:
+    async with App(url, broker, lease).running() as running:
         yield running

@@ -15,10 +15,12 @@ from serving import eventually
 from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from hubbub import ConfigurationError, Hub
 from hubbub.database import Database, DatabaseUnavailable, metadata
 from hubbub.database.liveness import Liveness, processes
 from hubbub.database.schema import MIGRATIONS, VERSION_TABLE, State, migrate, revisions, state_of
 from hubbub.database.waking import Waker
+from hubbub.jobs import Jobs
 from hubbub.jobs.sql import tables  # noqa: F401 (they are part of what the code describes)
 
 LEASE = 0.6
@@ -83,7 +85,7 @@ async def test_a_wrong_statement_is_no_outage(database):
 
 async def test_a_file_that_another_process_holds_is_waited_for_and_then_told(tmp_path, monkeypatch):
     path = tmp_path / "hubbub.db"
-    monkeypatch.setattr("hubbub.database.database.BUSY", 0.2)
+    monkeypatch.setattr("hubbub.database.engines.BUSY", 0.2)
     async with Database(f"sqlite:///{path}") as database:
         await made(database)
         other = sqlite3.connect(path, isolation_level=None)
@@ -170,8 +172,8 @@ class Process:
     def __init__(self, database, **options):
         self.liveness = Liveness(database, lambda: f"p{next(self.numbers)}", lease=LEASE, **options)
         self.lost = self.deaths = 0
-        self.liveness.on_lost(self._count_lost)
-        self.liveness.on_death(self._count_death)
+        self.told = self.liveness.told(lost=self._count_lost, died=self._count_death)
+        self.told.__enter__()
 
     def _count_lost(self):
         self.lost += 1
@@ -227,6 +229,23 @@ async def test_who_is_alone_has_no_dead_to_wait_for(database):
     one = Process(database, alone=True)
     async with one.liveness:
         assert await alive(database) == {one.liveness.id}
+
+
+async def test_all_that_one_process_has_on_a_database_is_one_of_its_members(tmp_path):
+    async with Database(f"sqlite:///{tmp_path}/hubbub.db", alone=True) as database:
+        await migrate(database)
+        hub, jobs = Hub(database=database), Jobs(database)
+        async with jobs:
+            mine = database.membership.liveness.id
+            async with hub.lifespan(None):
+                assert await alive(database) == {mine}
+            assert await alive(database) == {mine}
+            with pytest.raises(ConfigurationError, match="make another Database"):
+                await Jobs(database).__aenter__()
+            assert await alive(database) == {mine}
+        assert await alive(database) == set()
+        async with jobs:
+            assert len(await alive(database)) == 1
 
 
 # ---------------------------------------------------------------------------------------------- waking

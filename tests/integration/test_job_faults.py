@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 
 from hubbub.database import Database
 from hubbub.database.schema import migrate
-from hubbub.jobs import Backoff, Cron, Jobs, SqlEngine, Status
+from hubbub.jobs import Backoff, Cron, Jobs, Status
 from hubbub.jobs.sql import tables
 from hubbub.jobs.sql.schedules import Timetable
 from hubbub.jobs.sql.sweep import Sweeper
@@ -235,7 +235,7 @@ HOUR = 3_600_000
 async def test_a_clock_that_jumps_neither_holds_up_nor_repeats(tmp_path, clock):
     async with Database(f"sqlite:///{tmp_path}/hubbub.db") as database:
         await migrate(database)
-        jobs = Jobs(SqlEngine(database, lease=LEASE))
+        jobs = Jobs(database)
         begun = []
 
         @jobs.task(backoff=Backoff(first=0.01), timeout=5)
@@ -332,7 +332,7 @@ async def test_failed_jobs_stay_until_somebody_says_how_long(stage):
 async def test_what_cannot_be_stored_fails_and_holds_up_nobody(tmp_path):
     async with Database(f"sqlite:///{tmp_path}/hubbub.db") as database:
         await migrate(database)
-        jobs = Jobs(SqlEngine(database, lease=LEASE))
+        jobs = Jobs(database)
 
         @jobs.task()
         async def repeat(text: str) -> str:

@@ -21,7 +21,6 @@ from hubbub.jobs import (
     Jobs,
     JobTooLarge,
     RetryLater,
-    SqlEngine,
     Status,
     UnknownJob,
     UnknownTask,
@@ -41,7 +40,7 @@ async def database(database_url):
 
 @pytest.fixture
 def jobs(database):
-    return Jobs(SqlEngine(database, lease=5), concurrency=4, drain=2)
+    return Jobs(database, concurrency=4, drain=2)
 
 
 async def ended(jobs, made, within=10):
@@ -203,7 +202,7 @@ async def test_what_a_task_makes_of_its_own_cancellation_is_its_own(jobs):
 
 
 async def test_what_is_too_large_or_no_json_is_told(database):
-    jobs = Jobs(SqlEngine(database, lease=5), params_bytes=100, result_bytes=100)
+    jobs = Jobs(database, params_bytes=100, result_bytes=100)
 
     @jobs.task()
     async def repeat(text: str, times: int) -> object:

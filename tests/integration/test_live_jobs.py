@@ -10,7 +10,7 @@ from serving import eventually
 from hubbub import Hub, Identity
 from hubbub.database import Database
 from hubbub.database.schema import migrate
-from hubbub.jobs import JobContext, Jobs, SqlEngine, Status
+from hubbub.jobs import JobContext, Jobs, Status
 from hubbub.jobs.live import LARGE, LiveJobs, job_namespace
 from hubbub.testing import connect
 from hubbub.types import UserId
@@ -25,7 +25,7 @@ class Scene:
     """An application with jobs."""
 
     def __init__(self, database):
-        self.jobs = Jobs(SqlEngine(database, lease=5))
+        self.jobs = Jobs(database)
         self.hub = Hub(authenticate=authenticate)
         job_namespace(self.hub, self.jobs)
         self.app = FastAPI(lifespan=self.hub.lifespan)

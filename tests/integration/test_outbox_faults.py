@@ -9,24 +9,20 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 
+import outbox_stage
 import pytest
-from outbox_stage import app
 from proxy import RedisProxy
 from redis_servers import redis_server
 from serving import eventually
 
-from hubbub.database import keeping, migrate
-from hubbub.database.liveness import Liveness
+from hubbub.database import migrate
 
 LEASE = 0.6
 START = 60.0
 """Seconds that a process has to be there."""
 PROGRAM = Path(__file__).parent / "apps" / "outbox_relay.py"
 
-
-@pytest.fixture(autouse=True)
-def short_lease(monkeypatch):
-    monkeypatch.setattr(keeping, "Liveness", partial(Liveness, lease=LEASE))
+app = partial(outbox_stage.app, lease=LEASE)
 
 
 @pytest.fixture

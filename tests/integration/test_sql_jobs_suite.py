@@ -19,5 +19,5 @@ class TestSqlEngine(EngineSuite):
 
     @asynccontextmanager
     async def engine(self):
-        async with Database(self.url) as database, SqlEngine(database, lease=0.6) as engine:
+        async with Database(self.url, lease=0.6) as database, SqlEngine(database) as engine:
             yield engine

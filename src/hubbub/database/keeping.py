@@ -1,4 +1,4 @@
-"""What a hub has in its database while it runs: this process among the living, waking, and the outbox."""
+"""What a hub has in its database while it runs: the outbox, and whom it needs for that."""
 
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -8,13 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hubbub.clock import Clock
 from hubbub.database.database import Database
-from hubbub.database.liveness import Liveness
 from hubbub.database.outbox.relay import TOPIC, Relay
 from hubbub.database.outbox.writing import write
 from hubbub.database.schema import check_tables, opened
-from hubbub.database.waking import Transaction, Waker
+from hubbub.database.waking import Transaction
 from hubbub.hub.broker import Broker, Retention
-from hubbub.hub.ids import SecretIds
 from hubbub.hub.publications import Draft
 from hubbub.hub.statistics import OutboxStatistics
 
@@ -41,15 +39,14 @@ class Keeping:
     ) -> None:
         self._is_owner = not isinstance(database, Database)
         self.database = database if isinstance(database, Database) else opened(database)
-        self.liveness = Liveness(self.database, SecretIds().new, alone=self.database.alone)
-        self.waker = Waker(self.database)
-        self._relay = Relay(self.database, self.liveness, self.waker, broker, clock, statistics)
+        self._membership = self.database.membership
+        self._relay = Relay(self.database, broker, clock, statistics)
         self._exit = AsyncExitStack()
 
     @property
     def problem(self) -> str | None:
         """Why the database cannot be used at the moment, or `None`."""
-        return None if self.liveness.is_sure else "the database has not answered for a while"
+        return None if self._membership.liveness.is_sure else "the database has not answered for a while"
 
     async def publish(self, transaction: Transaction, draft: Draft, retention: Retention) -> None:
         """Write a publication into a transaction; it is relayed when that has been committed.
@@ -59,15 +56,15 @@ class Keeping:
             TypeError: it is none.
         """
         await write(transaction, draft, retention, self.database.dialect)
-        self.waker.wake_after(transaction, TOPIC)
+        self._membership.waker.wake_after(transaction, TOPIC)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             if self._is_owner:
                 await stack.enter_async_context(self.database)
             await check_tables(self.database)
-            for part in (self.liveness, self.waker, self._relay):
-                await stack.enter_async_context(part)
+            await stack.enter_async_context(self._membership)
+            await stack.enter_async_context(self._relay)
             self._exit = stack.pop_all()
         return self
 

@@ -12,14 +12,15 @@ own among them.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self
 
 from sqlalchemy import BigInteger, Column, Connection, String, Table, delete, insert, select, update
 
-from hubbub.database.database import Database
 from hubbub.database.metadata import PREFIX, metadata
+from hubbub.database.transactions import Transactions
 from hubbub.exceptions import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -38,8 +39,7 @@ processes = Table(
     Column("beat", BigInteger, nullable=False),
 )
 
-Lost = Callable[[], None]
-"""Told that this process was taken for dead: what it held may be somebody else's."""
+Told = Callable[[], None]
 
 
 class Liveness:
@@ -53,7 +53,7 @@ class Liveness:
     """
 
     def __init__(
-        self, database: Database, new_id: Callable[[], str], *, lease: float = LEASE, alone: bool = False
+        self, database: Transactions, new_id: Callable[[], str], *, lease: float = LEASE, alone: bool = False
     ) -> None:
         self._database = database
         self._new_id = new_id
@@ -63,8 +63,8 @@ class Liveness:
         """Of each other process its number, and for how many of our beats it has not moved."""
         self._beaten_at = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._lost: list[Lost] = []
-        self._died: list[Lost] = []
+        self._lost: list[Told] = []
+        self._died: list[Told] = []
         self.id = ""
         """What rows name that are held by this process."""
 
@@ -73,13 +73,20 @@ class Liveness:
         """Whether nobody can have taken this process for dead yet."""
         return time.monotonic() - self._beaten_at < self._lease * MISSED / BEATS
 
-    def on_lost(self, lost: Lost) -> None:
-        """Be told when this process was taken for dead."""
-        self._lost.append(lost)
+    @contextmanager
+    def told(self, *, lost: Told | None = None, died: Told | None = None) -> Iterator[None]:
+        """Be told, for as long as the block runs.
 
-    def on_death(self, died: Lost) -> None:
-        """Be told when other processes have died, so that what they held is free."""
-        self._died.append(died)
+        Args:
+            lost: called when this process was taken for dead: what it held may be somebody else's.
+            died: called when other processes have died, so that what they held is free.
+        """
+        with ExitStack() as stack:
+            for callback, callbacks in ((lost, self._lost), (died, self._died)):
+                if callback is not None:
+                    callbacks.append(callback)
+                    stack.callback(callbacks.remove, callback)
+            yield
 
     async def __aenter__(self) -> Self:
         await self._enrol()
@@ -151,6 +158,6 @@ class Liveness:
                     dead.append(other)
         return True, dead
 
-    def _tell(self, told: list[Lost]) -> None:
-        for each in told:
-            each()
+    def _tell(self, callbacks: list[Told]) -> None:
+        for callback in list(callbacks):
+            callback()

@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
 from hubbub.database.address import Dialect
-from hubbub.database.database import CONNECT, Database
+from hubbub.database.engines import CONNECT
 from hubbub.database.metadata import PREFIX
+from hubbub.database.transactions import Transactions
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Waker:
         database: whose rows are waited for.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Transactions) -> None:
         self._database = database
         self._waiters: dict[str, set[Waiter]] = {}
         self._to_tell: set[str] = set()

@@ -15,7 +15,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, select
@@ -23,8 +22,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from hubbub import History, Hub
 from hubbub.brokers.redis import RedisBroker
-from hubbub.database import Address, keeping
-from hubbub.database.liveness import Liveness
+from hubbub.database import Database, keeping
 from hubbub.database.outbox import batch, relay
 from hubbub.database.outbox.leadership import Leadership
 from hubbub.database.outbox.tables import outbox
@@ -73,7 +71,6 @@ class Fate:
 
 def doom(fate: Fate) -> None:
     """Put the points into this process."""
-    keeping.Liveness = partial(Liveness, lease=LEASE)  # type: ignore[misc,assignment]
     fate.around(keeping, "write", "before inserting", "inserted", counts=lambda _: True)
     fate.around(Leadership, "take", "-", "leading")
     fate.around(Leadership, "give_up", "giving up", "given up", counts=lambda _: True)
@@ -121,15 +118,16 @@ async def transact(hub: Hub, engine: Any, dice: random.Random, fate: Fate) -> No
 
 
 async def live(fate: Fate, seed: int, transactions: int) -> None:
-    hub = Hub(database=os.environ["DATABASE"], broker=os.environ["REDIS"], allow_anonymous=True)
+    database = Database(os.environ["DATABASE"], lease=LEASE)
+    hub = Hub(database=database, broker=os.environ["REDIS"], allow_anonymous=True)
     hub.namespace("topic", history=History(size=1_000_000))
-    engine = create_async_engine(Address.parse(os.environ["DATABASE"]).url)
+    engine = create_async_engine(database.address.url)
 
     async def work(dice: random.Random, count: int) -> None:
         for _ in range(count):
             await transact(hub, engine, dice, fate)
 
-    async with hub.lifespan(None):
+    async with database, hub.lifespan(None):
         await asyncio.gather(*(work(random.Random(f"{seed}{n}"), transactions // 3) for n in range(3)))
         while True:
             async with engine.connect() as connection:

@@ -2,18 +2,15 @@
 
 import asyncio
 import os
-from functools import partial
 
 from hubbub import Hub
-from hubbub.database import keeping
-from hubbub.database.liveness import Liveness
-
-keeping.Liveness = partial(Liveness, lease=float(os.environ["LEASE"]))  # type: ignore[misc,assignment]
+from hubbub.database import Database
 
 
 async def main() -> None:
-    hub = Hub(database=os.environ["DATABASE"], broker=os.environ["REDIS"], allow_anonymous=True)
-    async with hub.lifespan(None):
+    database = Database(os.environ["DATABASE"], lease=float(os.environ["LEASE"]))
+    hub = Hub(database=database, broker=os.environ["REDIS"], allow_anonymous=True)
+    async with database, hub.lifespan(None):
         while not hub.statistics.outbox.is_relaying:  # noqa: ASYNC110 (it has no event)
             await asyncio.sleep(0.01)
         print("relaying", flush=True)

@@ -165,7 +165,7 @@ async def test_whoever_lost_the_lead_marks_nothing(database):
         async with database.transaction() as connection:
             assert await holds(connection, lead)
         await Leadership(database).give_up(lead)
-        again = await Leadership(database).take(stage.keeping.liveness.id)
+        again = await Leadership(database).take(stage.keeping.database.membership.liveness.id)
         assert again.fence == lead.fence + 1
         async with database.transaction() as connection:
             assert not await holds(connection, lead)
@@ -179,7 +179,7 @@ async def test_an_attempt_whose_answer_was_lost_was_one(database):
     async with running(database) as stage:
         await eventually(lambda: stage.statistics.is_relaying)
         await stage.keeping._relay.__aexit__(None, None, None)
-        leadership, process = Leadership(database), stage.keeping.liveness.id
+        leadership, process = Leadership(database), stage.keeping.database.membership.liveness.id
         lead = await leadership.take(process)
         assert await leadership.take(process) == lead
         assert await Leadership(database).take(process) is None

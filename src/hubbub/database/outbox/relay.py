@@ -3,18 +3,18 @@
 import asyncio
 import contextlib
 import logging
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from hubbub.clock import Clock
 from hubbub.database.database import Database
-from hubbub.database.liveness import Liveness
 from hubbub.database.outbox import batch
 from hubbub.database.outbox.backlog import Backlog
 from hubbub.database.outbox.batch import Outcome
 from hubbub.database.outbox.leadership import Lead, Leadership
 from hubbub.database.outbox.patience import Patience
-from hubbub.database.waking import Waiter, Waker
+from hubbub.database.waking import Waiter
 from hubbub.exceptions import Unavailable
 from hubbub.hub.broker import Broker
 from hubbub.hub.statistics import OutboxStatistics
@@ -37,9 +37,7 @@ class Relay:
     the same rows again, under the same idempotency keys: the broker knows them.
 
     Args:
-        database: where the rows are.
-        liveness: whether this process lives, and which do not.
-        waker: says when there are rows.
+        database: where the rows are; its membership is entered by whoever made the relay, for longer than that.
         broker: where they go; entered by whoever made it, for longer than the relay.
         clock: what time it is.
         statistics: where it counts.
@@ -48,15 +46,13 @@ class Relay:
     def __init__(
         self,
         database: Database,
-        liveness: Liveness,
-        waker: Waker,
         broker: Broker,
         clock: Clock,
         statistics: OutboxStatistics,
     ) -> None:
         self._database = database
-        self._liveness = liveness
-        self._waker = waker
+        self._liveness = database.membership.liveness
+        self._waker = database.membership.waker
         self._broker = broker
         self._statistics = statistics
         self._leadership = Leadership(database)
@@ -66,7 +62,6 @@ class Relay:
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._complaint: str | None = None
-        liveness.on_death(lambda: waker.wake(TOPIC))
 
     async def __aenter__(self) -> Self:
         self._stopping.clear()
@@ -103,7 +98,8 @@ class Relay:
         )
 
     async def _run(self) -> None:
-        with self._waker.waiter(TOPIC) as waiter:
+        wake = partial(self._waker.wake, TOPIC)
+        with self._waker.waiter(TOPIC) as waiter, self._liveness.told(died=wake):
             while not self._stopping.is_set():
                 try:
                     await self._round(waiter)

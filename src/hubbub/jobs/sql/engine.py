@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -11,10 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from hubbub.database.database import Database
-from hubbub.database.liveness import LEASE, Liveness
-from hubbub.database.waking import Transaction, Waker
-from hubbub.exceptions import BadRequest, ConfigurationError, Unavailable
-from hubbub.hub.ids import SecretIds
+from hubbub.database.waking import Transaction
+from hubbub.exceptions import BadRequest, Unavailable
 from hubbub.jobs.engine import Crew, Listener
 from hubbub.jobs.errors import JobConflict, UnknownJob
 from hubbub.jobs.job import Draft, Enqueued, JobView, LogLine, Page, Query, Status
@@ -35,11 +33,8 @@ class SqlEngine:
     """The `Engine` on a database. An async context manager.
 
     Args:
-        database: where the jobs are; its schema is up to date (`hubbub.database.schema.migrate`).
-        liveness: who is alive, where the application has one already; it is entered before the engine, and no two engines
-            share it.
-        waker: wakes waiters, where the application has one already; likewise.
-        lease: seconds after which the jobs of a process that died begin elsewhere; without a `liveness`.
+        database: where the jobs are; its schema is up to date (`hubbub.database.schema.migrate`). One engine uses it in a
+            process.
         keep: seconds that completed and cancelled jobs are kept.
         keep_failed: seconds that failed ones are kept; `None` until somebody retries them.
     """
@@ -48,30 +43,16 @@ class SqlEngine:
         self,
         database: Database,
         *,
-        liveness: Liveness | None = None,
-        waker: Waker | None = None,
-        lease: float = LEASE,
         keep: float = KEEP,
         keep_failed: float | None = None,
     ) -> None:
         self._database = database
-        self._owns_liveness = liveness is None
-        self._owns_waker = waker is None
-        self._liveness = liveness or Liveness(database, SecretIds().new, lease=lease)
-        self._waker = waker or Waker(database)
+        self._membership = database.membership
+        self._waker = database.membership.waker
         self._sweeper = Sweeper(database, keep, keep_failed)
-        self._worker: Worker | None = None
-        self._exit = AsyncExitStack()
-        self._liveness.on_lost(self._lost)
-        self._liveness.on_death(self._died)
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            if self._owns_waker:
-                await stack.enter_async_context(self._waker)
-            if self._owns_liveness:
-                await stack.enter_async_context(self._liveness)
-            self._exit = stack.pop_all()
+        await self._membership.__aenter__()
         return self
 
     async def __aexit__(
@@ -80,7 +61,7 @@ class SqlEngine:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._exit.aclose()
+        await self._membership.__aexit__(exc_type, exc, traceback)
 
     async def enqueue(
         self, drafts: Sequence[Draft], transaction: Transaction | None = None
@@ -160,13 +141,15 @@ class SqlEngine:
         """Run jobs; see `Engine.work`.
 
         Raises:
-            ConfigurationError: this engine does already.
+            ConfigurationError: another one does on this `Database`.
         """
-        if self._worker is not None:
-            raise ConfigurationError("An engine runs one crew: give it all the tasks of this process.")
-        with self._waker.waiter(TOPIC) as waiter, self._waker.waiter(CANCEL_TOPIC) as cancels:
-            worker = Worker(self._database, self._liveness, self._waker, waiter, crew, listener)
-            self._worker = worker
+        with ExitStack() as stack:
+            stack.enter_context(self._membership.role("runs jobs"))
+            waiter, cancels = (
+                stack.enter_context(self._waker.waiter(topic)) for topic in (TOPIC, CANCEL_TOPIC)
+            )
+            worker = Worker(self._database, waiter, crew, listener)
+            stack.enter_context(self._membership.liveness.told(lost=worker.lost, died=worker.look))
             timetable = Timetable(self._database, self._waker, crew.schedules, listener, TOPIC)
             running = asyncio.create_task(worker.run())
             beside = [
@@ -184,7 +167,6 @@ class SqlEngine:
                 for task in (running, watching):
                     task.cancel()
                 await asyncio.gather(running, watching, *beside, return_exceptions=True)
-                self._worker = None
                 await self._farewell(worker)
 
     async def _farewell(self, worker: Worker) -> None:
@@ -202,12 +184,3 @@ class SqlEngine:
         if job is None:
             raise UnknownJob(f"There is no job {job_id!r}.")
         return job
-
-    def _lost(self) -> None:
-        if self._worker is not None:
-            self._worker.lost()
-
-    def _died(self) -> None:
-        if self._worker is not None:
-            self._worker.look()
-        self._waker.wake(TOPIC)

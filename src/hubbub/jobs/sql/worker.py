@@ -15,8 +15,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hubbub.database.database import Database
-from hubbub.database.liveness import Liveness
-from hubbub.database.waking import Waiter, Waker
+from hubbub.database.waking import Waiter
 from hubbub.exceptions import Unavailable
 from hubbub.jobs.engine import Attempt, Crew, Ending, Listener, Outcome
 from hubbub.jobs.job import JobView, LogLine
@@ -71,8 +70,6 @@ class Worker:
 
     Args:
         database: where the jobs are.
-        liveness: who this process is.
-        waker: wakes the others.
         waiter: is woken when there may be something to do.
         crew: what it runs, and how.
         listener: is told what becomes of jobs.
@@ -81,15 +78,13 @@ class Worker:
     def __init__(
         self,
         database: Database,
-        liveness: Liveness,
-        waker: Waker,
         waiter: Waiter,
         crew: Crew,
         listener: Listener,
     ) -> None:
         self._database = database
-        self._liveness = liveness
-        self._waker = waker
+        self._liveness = database.membership.liveness
+        self._waker = database.membership.waker
         self._waiter = waiter
         self._crew = crew
         self._listener = listener
@@ -315,7 +310,7 @@ class Worker:
     def look(self) -> None:
         """Look for jobs whose process has died, in the next round."""
         self._looked_at = float("-inf")
-        self._waiter.wake()
+        self._waker.wake(TOPIC)
 
     def lost(self) -> None:
         """End all jobs: this process was taken for dead, so they are somebody else's."""
