@@ -17,6 +17,7 @@ from hubbub.jobs.engine import Crew, Listener
 from hubbub.jobs.errors import JobConflict, UnknownJob
 from hubbub.jobs.job import Draft, Enqueued, JobView, LogLine, Page, Query, Status
 from hubbub.jobs.sql import keeping
+from hubbub.jobs.sql.intake import Intake
 from hubbub.jobs.sql.schedules import Timetable
 from hubbub.jobs.sql.sweep import Sweeper
 from hubbub.jobs.sql.tables import current_time, logs, view
@@ -49,6 +50,7 @@ class SqlEngine:
         self._database = database
         self._membership = database.membership
         self._waker = database.membership.waker
+        self._intake = Intake(database)
         self._sweeper = Sweeper(database, keep, keep_failed)
 
     async def __aenter__(self) -> Self:
@@ -61,6 +63,7 @@ class SqlEngine:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self._intake.ended()
         await self._membership.__aexit__(exc_type, exc, traceback)
 
     async def enqueue(
@@ -72,8 +75,11 @@ class SqlEngine:
             made = await keeping.insert(transaction, dialect, drafts)
             self._waker.wake_after(transaction, TOPIC)
             return made
-        async with self._database.transaction() as connection:
-            made = await keeping.insert(connection, dialect, drafts)
+        if all(draft.key is None for draft in drafts):
+            made = await self._intake.take(drafts)
+        else:
+            async with self._database.transaction() as connection:
+                made = await keeping.insert(connection, dialect, drafts)
         self._waker.wake(TOPIC)
         return made
 
