@@ -11,8 +11,9 @@ from hubbub.database.database import Database
 from hubbub.database.outbox.relay import TOPIC, Relay
 from hubbub.database.outbox.writing import write
 from hubbub.database.schema import check_tables, opened
+from hubbub.database.tenure import Tenure
 from hubbub.database.waking import Transaction
-from hubbub.hub.broker import Broker, Retention
+from hubbub.hub.broker import Broker, Immediate, Retention
 from hubbub.hub.publications import Draft
 from hubbub.hub.statistics import OutboxStatistics
 
@@ -22,12 +23,14 @@ class Keeping:
 
     Args:
         database: one, which its owner has entered; or an engine or a URL, for as long as this runs.
-        broker: where the rows of the outbox go; it runs for longer than this.
+        broker: where the rows of the outbox go; it runs for longer than this. One of this process alone (`Immediate`) keeps
+            other processes off the database.
         clock: what time it is.
         statistics: where the relay counts.
 
     Raises:
-        ConfigurationError: there can be no such database.
+        ConfigurationError: there can be no such database; or, when it is entered, another process uses it that has another
+            broker.
     """
 
     def __init__(
@@ -40,13 +43,16 @@ class Keeping:
         self._is_owner = not isinstance(database, Database)
         self.database = database if isinstance(database, Database) else opened(database)
         self._membership = self.database.membership
+        self._tenure = Tenure(self.database, shared=not isinstance(broker, Immediate))
         self._relay = Relay(self.database, broker, clock, statistics)
         self._exit = AsyncExitStack()
 
     @property
     def problem(self) -> str | None:
         """Why the database cannot be used at the moment, or `None`."""
-        return None if self._membership.liveness.is_sure else "the database has not answered for a while"
+        if not self._membership.liveness.is_sure:
+            return "the database has not answered for a while"
+        return self._tenure.problem
 
     async def publish(self, transaction: Transaction, draft: Draft, retention: Retention) -> None:
         """Write a publication into a transaction; it is relayed when that has been committed.
@@ -63,8 +69,8 @@ class Keeping:
             if self._is_owner:
                 await stack.enter_async_context(self.database)
             await check_tables(self.database)
-            await stack.enter_async_context(self._membership)
-            await stack.enter_async_context(self._relay)
+            for part in (self._tenure, self._membership, self._relay):
+                await stack.enter_async_context(part)
             self._exit = stack.pop_all()
         return self
 

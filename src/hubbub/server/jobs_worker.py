@@ -7,11 +7,12 @@ import signal
 from fastapi import FastAPI
 
 from hubbub import ConfigurationError, Hub
+from hubbub.database.tenure import Tenure
 from hubbub.jobs.live import LiveJobs
 from hubbub.server.jobs import create_jobs
 from hubbub.server.logs import configure_logs
 from hubbub.server.namespaces import read_namespaces
-from hubbub.server.schema import database_address, open_database, prepare_schema, ready
+from hubbub.server.schema import database_address, open_database, prepare_database, ready
 from hubbub.server.settings import PREFIX, Settings
 from hubbub.server.shared import choose_shared, reach_shared
 
@@ -37,7 +38,7 @@ def run_worker(settings: Settings, concurrency: int) -> None:
         )
     configure_logs(settings)
     reach_shared(settings)
-    prepare_schema(settings)
+    prepare_database(settings)
     asyncio.run(work(settings, concurrency))
 
 
@@ -59,7 +60,7 @@ async def work(settings: Settings, concurrency: int) -> None:
     database = open_database(settings)
     jobs = create_jobs(database, concurrency, settings.drain_time)
     live = LiveJobs(hub, jobs)
-    async with ready(database), hub.lifespan(FastAPI()), live, jobs:
+    async with ready(database), Tenure(database, shared=True), hub.lifespan(FastAPI()), live, jobs:
         logger.info("Running background jobs of %s, %d at once.", database_address(settings), concurrency)
         await stopping.wait()
         logger.info(

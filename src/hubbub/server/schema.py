@@ -8,6 +8,7 @@ from pathlib import Path
 from hubbub import ConfigurationError, HubbubError
 from hubbub.database import Address, Database, DatabaseUnavailable, Dialect
 from hubbub.database.schema import State, migrate, state_of
+from hubbub.database.tenure import Tenure
 from hubbub.server.settings import PREFIX, Settings
 from hubbub.server.signing_keys import make_folder
 
@@ -29,20 +30,18 @@ def database_address(settings: Settings) -> Address:
     return Address.of_file(settings.data_dir / FILE)
 
 
-def open_database(settings: Settings, worker: int | None = None) -> Database:
+def open_database(settings: Settings) -> Database:
     """Make what the settings ask for; nothing is connected yet.
 
-    Without Redis a server is one process, and its own file in `DATA_DIR` is nobody else's.
+    Without Redis a server is one process, which keeps all others off its database (`hubbub.database.tenure`).
 
     Args:
         settings: what they are.
-        worker: the number of this process among several.
 
     Raises:
         ConfigurationError: the setting is no address, or the driver is not installed.
     """
-    alone = worker is None and settings.redis_url is None and settings.database_url is None
-    return Database(database_address(settings), alone=alone)
+    return Database(database_address(settings), alone=settings.redis_url is None)
 
 
 @asynccontextmanager
@@ -58,6 +57,16 @@ async def ready(database: Database) -> AsyncIterator[None]:
             make_folder(Path(str(database.address.url.database)).parent)
             await migrate(database)
         yield
+
+
+def prepare_database(settings: Settings) -> None:
+    """Bring SQLite up to date, and see that PostgreSQL is; see that nobody uses it with whom it cannot be shared.
+
+    Raises:
+        ConfigurationError: it cannot be reached, is another server's, or is to be migrated first; the message says by what.
+    """
+    prepare_schema(settings)
+    asyncio.run(_look_for_others(settings))
 
 
 def prepare_schema(settings: Settings) -> None:
@@ -97,6 +106,15 @@ def reach_database(settings: Settings) -> State:
         ConfigurationError: it cannot be reached.
     """
     return asyncio.run(_state(settings))
+
+
+async def _look_for_others(settings: Settings) -> None:
+    async with open_database(settings) as database:
+        try:
+            async with Tenure(database, shared=settings.redis_url is not None):
+                pass  # here it is one line; in the lifespan it would be a traceback
+        except DatabaseUnavailable as error:
+            raise _unreachable(database, error) from error
 
 
 async def _migrate(settings: Settings) -> State:

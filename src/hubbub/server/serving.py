@@ -12,7 +12,7 @@ from hubbub.server.app import create_app
 from hubbub.server.data_dir import announce, only_server
 from hubbub.server.listening import listen
 from hubbub.server.logs import configure_logs
-from hubbub.server.schema import prepare_schema
+from hubbub.server.schema import prepare_database
 from hubbub.server.settings import PREFIX, Settings, load_settings
 from hubbub.server.shared import reach_shared
 from hubbub.server.signing_keys import signing_keys
@@ -53,7 +53,7 @@ def serve(settings: Settings, host: str, port: int, workers: int = 1) -> None:
         closing(listen(host, port, settings)) as listener,
     ):
         keys = signing_keys(settings)
-        prepare_schema(settings)
+        prepare_database(settings)
         address = local_address(host, listener)
         issuer = TokenIssuer(keys.current)
 

@@ -96,7 +96,9 @@ async def database(tmp_path):
 @asynccontextmanager
 async def running(database, broker=None):
     broker, statistics = broker or Moody(), OutboxStatistics()
-    async with Keeping(database, broker, SystemClock(), statistics) as keeping:
+    keeping = Keeping(database, broker, SystemClock(), statistics)
+    keeping._tenure._shared = True  # as with a broker that others use too
+    async with keeping:
         yield Stage(keeping, broker, statistics)
 
 
