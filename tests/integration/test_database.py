@@ -1,8 +1,7 @@
-"""Transactions, the schema, who is alive and who is woken: on SQLite and PostgreSQL."""
+"""The schema, who is alive and who is woken: on SQLite and PostgreSQL."""
 
 import asyncio
 import itertools
-import sqlite3
 from contextlib import AsyncExitStack
 
 import pytest
@@ -11,115 +10,24 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from numbers_table import made, numbers
 from serving import eventually
-from sqlalchemy import Column, Integer, MetaData, Table, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from hubbub import ConfigurationError, Hub
-from hubbub.database import Database, DatabaseUnavailable, metadata
+from hubbub.database import Database, metadata
 from hubbub.database.liveness import Liveness, processes
 from hubbub.database.schema import MIGRATIONS, VERSION_TABLE, State, migrate, revisions, state_of
 from hubbub.database.waking import Waker
-from hubbub.jobs import Jobs
 from hubbub.jobs.sql import tables  # noqa: F401 (they are part of what the code describes)
 
 LEASE = 0.6
-numbers = Table("numbers", MetaData(), Column("number", Integer, primary_key=True))
 
 
 @pytest.fixture
 async def database(database_url):
     async with Database(database_url) as database:
         yield database
-
-
-async def made(database):
-    async with database.transaction() as connection:
-        await connection.run_sync(numbers.metadata.create_all)
-
-
-async def all_numbers(database):
-    async with database.reading() as connection:
-        return sorted((await connection.scalars(select(numbers.c.number))).all())
-
-
-async def test_an_error_in_a_transaction_undoes_all_of_it(database):
-    await made(database)
-
-    async def fail():
-        async with database.transaction() as connection:
-            await connection.execute(insert(numbers).values(number=1))
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        await fail()
-    assert await all_numbers(database) == []
-
-
-async def test_many_writers_at_once_wait_for_each_other(database):
-    await made(database)
-
-    async def count(number):
-        async with database.transaction() as connection:
-            await connection.execute(insert(numbers).values(number=number))
-
-    await asyncio.gather(*(count(number) for number in range(50)))
-    assert await all_numbers(database) == list(range(50))
-
-
-async def test_readers_do_not_wait_for_a_writer(database):
-    await made(database)
-    async with database.transaction() as connection:
-        await connection.execute(insert(numbers).values(number=1))
-        async with asyncio.timeout(2):
-            assert await all_numbers(database) == []
-    assert await all_numbers(database) == [1]
-
-
-async def test_a_wrong_statement_is_no_outage(database):
-    with pytest.raises(sqlalchemy.exc.DBAPIError) as error:
-        async with database.transaction() as connection:
-            await connection.execute(select(numbers))
-    assert not isinstance(error.value, DatabaseUnavailable)
-
-
-async def test_a_file_that_another_process_holds_is_waited_for_and_then_told(tmp_path, monkeypatch):
-    path = tmp_path / "hubbub.db"
-    monkeypatch.setattr("hubbub.database.engines.BUSY", 0.2)
-    async with Database(f"sqlite:///{path}") as database:
-        await made(database)
-        other = sqlite3.connect(path, isolation_level=None)
-        other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(DatabaseUnavailable):
-            async with database.transaction():
-                pass
-        waiting = asyncio.create_task(made(database))
-        await asyncio.sleep(0)
-        other.execute("ROLLBACK")
-        other.close()
-        await waiting
-
-
-async def test_what_sqlite_is_set_to(tmp_path):
-    async with Database(f"sqlite:///{tmp_path}/hubbub.db") as database, database.reading() as connection:
-        found = [
-            (await connection.execute(sqlalchemy.text(f"PRAGMA {name}"))).scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys")
-        ]
-    assert found == ["wal", 2, 1]
-
-
-async def test_a_server_that_is_away_is_told_and_comes_back(postgres):
-    async with Database(postgres.url()) as database:
-        await made(database)
-        await postgres.kill()
-        for _ in range(2):
-            with pytest.raises(DatabaseUnavailable):
-                await all_numbers(database)
-        await postgres.start()
-        assert await all_numbers(database) == []
-        await postgres.cut_clients("postgres")
-        assert await all_numbers(database) == []
 
 
 # ---------------------------------------------------------------------------------------------- schema
@@ -229,23 +137,6 @@ async def test_who_is_alone_has_no_dead_to_wait_for(database):
     one = Process(database, alone=True)
     async with one.liveness:
         assert await alive(database) == {one.liveness.id}
-
-
-async def test_all_that_one_process_has_on_a_database_is_one_of_its_members(tmp_path):
-    async with Database(f"sqlite:///{tmp_path}/hubbub.db", alone=True) as database:
-        await migrate(database)
-        hub, jobs = Hub(database=database), Jobs(database)
-        async with jobs:
-            mine = database.membership.liveness.id
-            async with hub.lifespan(None):
-                assert await alive(database) == {mine}
-            assert await alive(database) == {mine}
-            with pytest.raises(ConfigurationError, match="make another Database"):
-                await Jobs(database).__aenter__()
-            assert await alive(database) == {mine}
-        assert await alive(database) == set()
-        async with jobs:
-            assert len(await alive(database)) == 1
 
 
 # ---------------------------------------------------------------------------------------------- waking

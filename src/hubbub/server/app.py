@@ -16,6 +16,7 @@ from hubbub.server.channels import channel_routes
 from hubbub.server.console_page import console_routes
 from hubbub.server.farewell import Farewell
 from hubbub.server.health import health_routes
+from hubbub.server.job_metrics import JobMetrics
 from hubbub.server.jobs import create_jobs
 from hubbub.server.metrics import metrics_routes
 from hubbub.server.namespaces import Policy, read_namespaces
@@ -93,7 +94,7 @@ def create_app(settings: Settings, keys: SigningKeys | None = None, worker: int 
     ):
         app.include_router(routes, prefix=API, dependencies=[Depends(bearer())])
     app.include_router(health_routes(hub))
-    app.include_router(metrics_routes(hub, worker))
+    app.include_router(metrics_routes(hub, JobMetrics(jobs), worker))
     app.include_router(console_routes())
     app.include_router(hub.router)
     return app

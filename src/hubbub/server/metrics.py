@@ -1,29 +1,16 @@
 """``/metrics`` for Prometheus: what the hub counts, under names of its own."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hubbub import Hub
+from hubbub.server.job_metrics import JOB_COUNTERS, JOB_GAUGES, JobMetrics
+from hubbub.server.readings import OfWorker, Readings, Row
 
-Reading = Callable[[Hub], float | Mapping[str, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One metric: what it is called, what it means, how it is read; a table of values needs a `label`."""
-
-    name: str
-    help: str
-    read: Reading
-    label: str | None = None
-
-
-GAUGES = (
+GAUGES: tuple[Row[Hub], ...] = (
     Row("hubbub_connections", "Clients that are connected to this node.", lambda hub: hub.connections),
     Row(
         "hubbub_draining", "1 while clients are sent away before a stop.", lambda hub: float(hub.is_draining)
@@ -60,7 +47,7 @@ GAUGES = (
         lambda hub: hub.statistics.outbox.parked,
     ),
 )
-COUNTERS = (
+COUNTERS: tuple[Row[Hub], ...] = (
     Row("hubbub_connections_opened", "Connections welcomed.", lambda hub: hub.statistics.connections),
     Row(
         "hubbub_connections_refused",
@@ -144,57 +131,28 @@ COUNTERS = (
 )
 
 
-class HubCollector(Collector):
-    """Reads a hub when Prometheus asks, so that nothing is counted twice."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-
-    def collect(self) -> Iterator[Metric]:
-        """Return every metric with its present value."""
-        if not self._hub.is_running:
-            return
-        for kind, rows in ((GaugeMetricFamily, GAUGES), (CounterMetricFamily, COUNTERS)):
-            for row in rows:
-                family = kind(row.name, row.help, labels=[row.label] if row.label else [])
-                value = row.read(self._hub)
-                if isinstance(value, Mapping):
-                    for key, count in value.items():
-                        family.add_metric([key], count)
-                else:
-                    family.add_metric([], value)
-                yield family
+def hub_readings(hub: Hub) -> Readings[Hub]:
+    """Return the metrics of a hub, as long as it runs."""
+    return Readings(GAUGES, COUNTERS, lambda: hub if hub.is_running else None)
 
 
-class OfWorker(Collector):
-    """Gives everything that another collector reads the label `worker`.
-
-    A scrape reaches one of several processes: without it their counters would be taken for one that jumps.
-    """
-
-    def __init__(self, collector: Collector, worker: int) -> None:
-        self._collector = collector
-        self._label = {"worker": str(worker)}
-
-    def collect(self) -> Iterator[Metric]:
-        """Return what the other one returns, with the label."""
-        for metric in self._collector.collect():
-            metric.samples = [
-                sample._replace(labels={**sample.labels, **self._label}) for sample in metric.samples
-            ]
-            yield metric
-
-
-def metrics_routes(hub: Hub, worker: int | None = None) -> APIRouter:
-    """Serve a hub's metrics, and those of its process; with the label `worker` where it is one of several."""
+def metrics_routes(hub: Hub, jobs: JobMetrics | None = None, worker: int | None = None) -> APIRouter:
+    """Serve the metrics of a hub, of jobs and of the process; with the label `worker` where it is one of several."""
     router = APIRouter(tags=["operations"])
     registry = CollectorRegistry()
-    for collector in (HubCollector(hub), ProcessCollector(registry=None)):
+    collectors: list[Collector] = [
+        hub_readings(hub),
+        Readings(JOB_GAUGES, JOB_COUNTERS, lambda: jobs),
+        ProcessCollector(registry=None),
+    ]
+    for collector in collectors:
         registry.register(collector if worker is None else OfWorker(collector, worker))
 
     @router.get("/metrics", response_class=Response, summary="Counters for Prometheus")
     async def metrics() -> Response:
         """In Prometheus' text format."""
+        if jobs is not None:
+            await jobs.look()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return router
@@ -203,6 +161,8 @@ def metrics_routes(hub: Hub, worker: int | None = None) -> APIRouter:
 def metrics_table() -> str:
     """Write the metrics as a table in Markdown, for the documentation."""
     rows = ["| Name | Kind | Label | Meaning |", "|---|---|---|---|"]
-    for kind, ending, table in (("gauge", "", GAUGES), ("counter", "_total", COUNTERS)):
+    tables: tuple[tuple[str, str, tuple[Row[Any], ...]], ...]
+    tables = (("gauge", "", (*GAUGES, *JOB_GAUGES)), ("counter", "_total", (*COUNTERS, *JOB_COUNTERS)))
+    for kind, ending, table in tables:
         rows += [f"| `{row.name}{ending}` | {kind} | {row.label or ''} | {row.help} |" for row in table]
     return "\n".join(rows)

@@ -3,7 +3,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hubbub import Hub
 from hubbub.server.app import create_app
-from hubbub.server.metrics import COUNTERS, GAUGES, HubCollector, metrics_table
+from hubbub.server.job_metrics import JOB_COUNTERS, JOB_GAUGES
+from hubbub.server.metrics import COUNTERS, GAUGES, hub_readings, metrics_table
 from hubbub.server.settings import Settings
 
 from .conftest import SECRET, serving
@@ -16,7 +17,7 @@ async def test_every_metric_can_be_read(client):
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/plain")
     families = {family.name: family for family in text_string_to_metric_families(response.text)}
-    assert {row.name for row in (*GAUGES, *COUNTERS)} <= families.keys()
+    assert {row.name for row in (*GAUGES, *JOB_GAUGES, *COUNTERS, *JOB_COUNTERS)} <= families.keys()
     assert families["hubbub_connections"].type == "gauge"
     assert families["hubbub_connections"].samples[0].value == 0
     assert families["hubbub_deliveries"].type == "counter"
@@ -32,18 +33,18 @@ async def test_what_is_counted_is_shown_by_its_label():
     async with hub.lifespan(None):
         hub.statistics.closes[4008] = 3
         hub.statistics.refusals["rate_limited"] = 2
-        samples = [sample for family in HubCollector(hub).collect() for sample in family.samples]
+        samples = [sample for family in hub_readings(hub).collect() for sample in family.samples]
     found = {(sample.name, *sample.labels.values()): sample.value for sample in samples}
     assert found["hubbub_connections_closed_total", "4008"] == 3
     assert found["hubbub_commands_refused_total", "rate_limited"] == 2
 
 
 def test_a_hub_that_does_not_run_has_none():
-    assert list(HubCollector(Hub(allow_anonymous=True)).collect()) == []
+    assert list(hub_readings(Hub(allow_anonymous=True)).collect()) == []
 
 
-async def test_two_servers_do_not_share_a_registry(running):
-    async with running() as one, running() as other:
+async def test_two_servers_do_not_share_a_registry(running, tmp_path):
+    async with running() as one, running(data_dir=tmp_path / "other") as other:
         assert (await one.get("/metrics")).status_code == (await other.get("/metrics")).status_code == 200
 
 
@@ -61,4 +62,4 @@ def test_the_table_has_a_row_for_every_metric():
     table = metrics_table()
     assert "| `hubbub_connections` | gauge |  | Clients" in table
     assert "| `hubbub_connections_closed_total` | counter | code | " in table
-    assert len(table.splitlines()) == 2 + len(GAUGES) + len(COUNTERS)
+    assert len(table.splitlines()) == 2 + len(GAUGES) + len(COUNTERS) + len(JOB_GAUGES) + len(JOB_COUNTERS)
