@@ -24,10 +24,10 @@ test: setup-dev           ## every ring of tests; installs what they need or say
 	$(BIN)/pytest -n 2 --dist loadfile tests/unit tests/integration tests/acceptance
 	$(BIN)/pytest tests/stress
 
-stress: setup-dev         ## a thousand nodes killed while they publish in transactions, on each database; half an hour
+stress: setup-dev         ## a thousand processes killed, of those that publish in transactions and of those that run jobs; an hour
 	@scripts/install-redis
 	@scripts/install-postgres
-	HUBBUB_STRESS_KILLS=$${HUBBUB_STRESS_KILLS:-1000} $(BIN)/pytest -s tests/integration/test_outbox_kills.py
+	HUBBUB_STRESS_KILLS=$${HUBBUB_STRESS_KILLS:-1000} $(BIN)/pytest -s tests/integration/test_outbox_kills.py tests/integration/test_job_kills.py
 
 check: setup-dev          ## lint, format, types, layers, module sizes
 	$(BIN)/ruff check .
