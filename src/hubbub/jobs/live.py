@@ -16,6 +16,7 @@ from hubbub.hub.namespaces import History
 from hubbub.jobs.errors import UnknownJob
 from hubbub.jobs.job import JobView, Status
 from hubbub.jobs.jobs import Jobs
+from hubbub.jobs.settling import SETTLE, Settling
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,8 @@ class LiveJobs:
     """Publishes what becomes of the jobs of this process. An async context manager, entered before the jobs.
 
     While one publication of a job is under way, only the latest state of those that follow counts. What the broker does not
-    take is tried again, unless there is something newer by then. It leaves when everything is told.
+    take is tried again, unless there is something newer by then. It leaves when everything is told. A job that waits to begin
+    for the first time is told of when it has waited for a second.
 
     Args:
         hub: publishes; it runs for longer than this.
@@ -78,23 +80,24 @@ class LiveJobs:
         self._begun: dict[str, JobView] = {}
         self._woken = asyncio.Event()
         self._is_leaving = False
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._settling = Settling(jobs, self._take)
         jobs.listen(self)
 
     def changed(self, job: JobView) -> None:
         """Take a job's new state; see `hubbub.jobs.Listener`."""
-        for waiting in (self._latest, self._begun):
-            if len(waiting) >= MOST:
-                del waiting[next(iter(waiting))]
-        self._latest[job.id] = job
         if job.owner and is_beginning(job):
-            self._begun[job.id] = job
-        self._woken.set()
+            put(self._begun, job)
+            self._woken.set()
+        if job.status is Status.PENDING and job.attempt == 0:
+            self._settling.waits(job)  # it has probably begun, and whoever runs it says so
+        else:
+            self._take(job)
 
     async def __aenter__(self) -> Self:
         self._is_leaving = False
         self._woken = asyncio.Event()
-        self._task = asyncio.create_task(self._run())
+        self._tasks = (asyncio.create_task(self._run()), asyncio.create_task(self._look()))
         return self
 
     async def __aexit__(
@@ -103,16 +106,23 @@ class LiveJobs:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        task, self._task = self._task, None
-        if task is None:
+        tasks, self._tasks = self._tasks, ()
+        if not tasks:
             return
+        telling, looking = tasks
+        looking.cancel()
         self._is_leaving = True
         self._woken.set()
-        await asyncio.wait([task], timeout=FAREWELL)
-        if not task.done():
+        try:
+            async with asyncio.timeout(FAREWELL):
+                await telling
+                await self._settling.look(0.0)
+                while self._latest or self._begun:
+                    if not await self._round():
+                        await asyncio.sleep(AGAIN)
+        except TimeoutError:
             logger.warning("Of %d jobs the latest could not be told at the end", len(self._latest))
-            task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:
@@ -123,6 +133,15 @@ class LiveJobs:
             self._woken.clear()
             is_told = await self._round()
             await asyncio.sleep(PAUSE if is_told else AGAIN)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(SETTLE / 2)
+            await self._settling.look()
+
+    def _take(self, job: JobView) -> None:
+        put(self._latest, job)
+        self._woken.set()
 
     async def _round(self) -> bool:
         """Tell what is new; return whether the broker took all of it."""
@@ -136,7 +155,10 @@ class LiveJobs:
         return is_told
 
     async def _tell(self, job: JobView) -> bool:
-        return await self._published(f"{NAMESPACE}:{job.id}", shown(job))
+        is_told = await self._published(f"{NAMESPACE}:{job.id}", shown(job))
+        if is_told:
+            self._settling.told(job)
+        return is_told
 
     async def _tell_owner(self, job: JobView) -> bool:
         # Both who enqueued it and who runs it say so; whoever is second publishes nothing.
@@ -150,6 +172,13 @@ class LiveJobs:
         except Refusal as error:
             logger.warning("Nobody is told of a job on %r: %s", channel, error)
         return True
+
+
+def put(waiting: dict[str, JobView], job: JobView) -> None:
+    """Have a job's latest state wait; where there are too many, for the one that waits longest."""
+    if len(waiting) >= MOST:
+        del waiting[next(iter(waiting))]
+    waiting[job.id] = job
 
 
 def is_beginning(job: JobView) -> bool:
