@@ -1,6 +1,7 @@
 """The tables of background jobs, and what is to be reached in them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
 import job_contestants as of
@@ -17,114 +18,102 @@ TIMES_SAQ = 2.0
 
 Key = tuple[str, int]
 """A contestant's name and its number of workers; 0 where single jobs are timed."""
-Results = dict[Key, list[Figures]]
 
 
-def singles(contestants: Sequence[JobContestant], results: Results, sizes: Sizes) -> Table:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was taken, run by run, and why there is nothing of the others."""
+
+    figures: dict[Key, list[Figures]] = field(default_factory=dict)
+    failed: dict[Key, str] = field(default_factory=dict)
+
+    def values(self, each: JobContestant, processes: int, figure: str) -> list[float]:
+        """Return a figure, run by run; nothing of one that failed in any run."""
+        key = each.name, processes
+        runs = () if key in self.failed else self.figures.get(key, ())
+        return [run[figure] for run in runs if figure in run]
+
+    def ratio(self, each: JobContestant, processes: int, figure: str) -> str:
+        """Return how many times another's figure Hubbub's on PostgreSQL is, with as many workers."""
+        ours, theirs = (self.values(one, processes, figure) for one in (of.ON_POSTGRES, each))
+        if each is of.ON_POSTGRES or not ours or not theirs:
+            return ""
+        return f"× {number(median(ours) / median(theirs))}"
+
+
+def singles(contestants: Sequence[JobContestant], taken: Taken, sizes: Sizes) -> Table:
     """Make the table of how soon single jobs begin."""
     table = Table(
         f"Background jobs: {sizes.samples} single jobs on an idle queue, ms until the task is in its first line",
         ["queue", "bare commit p50", "from the call p50", "p99", "from its return p50", "p99"],
     )
-    figures = ("bare p50", "called p50", "called p99", "returned p50", "returned p99")
     for each in contestants:
-        table.rows.append(_row(each, results, 0, [each.name], figures))
+        if why := taken.failed.get((each.name, 0)):
+            table.rows.append([each.name, why, "", "", "", ""])
+            continue
+        figures = ("bare p50", "called p50", "called p99", "returned p50", "returned p99")
+        table.rows.append([each.name, *(spread(taken.values(each, 0, figure)) for figure in figures)])
     table.notes.append(
         "The worker is another process than the one that enqueues, but for SQLite. A bare commit inserts one row by the same "
         "driver into the same database. A task that began before the call had returned counts as 0."
     )
-    ours, bare = (
-        _values(results, of.ON_SQLITE, 0, "called p50"),
-        _values(results, of.ON_POSTGRES, 0, "bare p50"),
-    )
-    if ours:
-        table.notes.append(
-            _verdict("SQLite, from the call, p50 in ms", median(ours), SQLITE_MS, at_most=True)
-        )
-    if bare:
-        theirs, bound = _values(results, of.ON_POSTGRES, 0, "called p50"), median(bare) + ADDED_MS
-        table.notes.append(
-            _verdict(
-                f"PostgreSQL, from the call, p50 in ms, a bare commit + {ADDED_MS:g}",
-                median(theirs),
-                bound,
-                at_most=True,
-            )
-        )
+    if times := taken.values(of.ON_SQLITE, 0, "called p50"):
+        table.notes.append(_at_most("SQLite, from the call, p50 in ms", median(times), SQLITE_MS))
+    if times := taken.values(of.ON_POSTGRES, 0, "called p50"):
+        bound = median(taken.values(of.ON_POSTGRES, 0, "bare p50")) + ADDED_MS
+        what = f"PostgreSQL, from the call, p50 in ms, a bare commit + {ADDED_MS:g}"
+        table.notes.append(_at_most(what, median(times), bound))
     return table
 
 
-def throughput(contestants: Sequence[JobContestant], results: Results, sizes: Sizes, settings: str) -> Table:
+def throughput(contestants: Sequence[JobContestant], taken: Taken, sizes: Sizes, settings: str) -> Table:
     """Make the table of how many are done."""
+    ratio = "Hubbub on PostgreSQL is"
     table = Table(
         f"Background jobs a second: {sizes.filled:,} trivial ones enqueued before, and {sizes.rushed:,} end to end",
-        [
-            "queue",
-            "workers",
-            "worked off",
-            "Hubbub on PostgreSQL is",
-            "end to end",
-            "Hubbub on PostgreSQL is",
-        ],
+        ["queue", "workers", "worked off", ratio, "end to end", ratio],
     )
+    twice = 0.0
     for each in contestants:
         for processes in each.processes:
             row = [each.name, str(processes)]
-            if (why := each.missing()) or not results[each.name, processes]:
-                table.rows.append([*row, why or "failed", "", "", ""])
+            if why := taken.failed.get((each.name, processes)):
+                table.rows.append([*row, why, "", "", ""])
                 continue
             for figure in ("worked off", "end to end"):
-                row += [
-                    spread(_values(results, each, processes, figure)),
-                    _ratio(results, each, processes, figure),
-                ]
+                row += [spread(taken.values(each, processes, figure)), taken.ratio(each, processes, figure)]
             table.rows.append(row)
+            twice += sum(taken.values(each, processes, "begun twice"))
     table.notes.append(
         f"{PLACES} jobs at once in each worker, no process held to a core. Worked off: from the first task's first line "
         "until all are stored as done. End to end: enqueued one by one with 50 calls in flight while the workers run, from "
-        "the first call until all are stored as done."
+        f"the first call until all are stored as done. Jobs that began more than once, of all together: {twice:,.0f}."
     )
     table.notes.append(
         f"What survives a power cut: with SQLite (synchronous=FULL) and {settings}, every job whose enqueuing returned. "
         "With Redis, as it is configured when nothing is said, only what the last snapshot holds, a minute old or more: SAQ "
         "waits for no disk there."
     )
-    twice = sum(run["begun twice"] for (_, processes), runs in results.items() if processes for run in runs)
-    table.notes.append(f"Jobs that began more than once, of all together: {twice:,.0f}.")
-    table.notes.extend(_targets(results))
+    table.notes.extend(_targets(taken))
     return table
 
 
-def _targets(results: Results) -> Iterator[str]:
-    if sqlite := _values(results, of.ON_SQLITE, 1, "worked off"):
-        yield _verdict("SQLite, worked off a second", median(sqlite), SQLITE_RATE)
-    ours, saq = (_values(results, each, 4, "worked off") for each in (of.ON_POSTGRES, of.SAQ_ON_POSTGRES))
+def _targets(taken: Taken) -> Iterator[str]:
+    if rates := taken.values(of.ON_SQLITE, 1, "worked off"):
+        yield _at_least("SQLite, worked off a second", median(rates), SQLITE_RATE)
+    ours, saq = (taken.values(each, 4, "worked off") for each in (of.ON_POSTGRES, of.SAQ_ON_POSTGRES))
     if ours and saq:
         what = f"PostgreSQL, four workers, worked off a second, {TIMES_SAQ:g} × SAQ on PostgreSQL"
-        yield _verdict(what, median(ours), TIMES_SAQ * median(saq))
+        yield _at_least(what, median(ours), TIMES_SAQ * median(saq))
 
 
-def _row(
-    each: JobContestant, results: Results, processes: int, row: list[str], figures: Sequence[str]
-) -> list[str]:
-    if (why := each.missing()) or not results[each.name, processes]:
-        return [*row, why or "failed", *[""] * (len(figures) - 1)]
-    return [*row, *(spread(_values(results, each, processes, figure)) for figure in figures)]
+def _at_most(what: str, value: float, bound: float) -> str:
+    return _verdict(f"{what}: at most {number(bound)}", value, is_reached=value <= bound)
 
 
-def _values(results: Results, each: JobContestant, processes: int, figure: str) -> list[float]:
-    return [run[figure] for run in results[each.name, processes] if figure in run]
+def _at_least(what: str, value: float, bound: float) -> str:
+    return _verdict(f"{what}: at least {number(bound)}", value, is_reached=value >= bound)
 
 
-def _ratio(results: Results, each: JobContestant, processes: int, figure: str) -> str:
-    ours = _values(results, of.ON_POSTGRES, processes, figure)
-    theirs = _values(results, each, processes, figure)
-    return (
-        f"× {number(median(ours) / median(theirs))}" if ours and theirs and each is not of.ON_POSTGRES else ""
-    )
-
-
-def _verdict(what: str, value: float, bound: float, *, at_most: bool = False) -> str:
-    reached = value <= bound if at_most else value >= bound
-    word = "at most" if at_most else "at least"
-    return f"Target, {what}: {word} {number(bound)}: {'reached' if reached else 'not reached'} ({number(value)})."
+def _verdict(what: str, value: float, *, is_reached: bool) -> str:
+    return f"Target, {what}: {'reached' if is_reached else 'not reached'} ({number(value)})."

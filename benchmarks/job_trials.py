@@ -90,9 +90,8 @@ class Trial:
             await asyncio.wait([answer, *ended], timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done() or not answer.result():
                 last = self._log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
-                raise TrialError(
-                    f"{name}: {'a process ended' if answer.done() else 'no answer'}: {last[0][:200]}"
-                )
+                why = "a process ended" if any(each.done() for each in (answer, *ended)) else "no answer"
+                raise TrialError(f"{name}: {why}: {last[0][:200]}")
             return json.loads(answer.result())
         finally:
             for task in (answer, *ended):

@@ -12,7 +12,6 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +28,7 @@ import job_contestants as of
 import machine
 import report
 from job_contestants import JobContestant
-from job_tables import Key, Results, singles, throughput
+from job_tables import Taken, singles, throughput
 from job_trials import Figures, Sizes, TrialError, pick_up, rates
 from processes import unwind_on_signals
 from tables import Table
@@ -43,32 +42,32 @@ async def measure(
     options: argparse.Namespace, contestants: Sequence[JobContestant], console: Console
 ) -> list[Table]:
     """Take turns, run by run."""
-    results: Results = defaultdict(list)
-    failed: dict[Key, str] = {}
+    taken = Taken()
     sizes = Sizes(options.samples, options.jobs, options.rushed)
+    turns = [(each, processes) for each in contestants for processes in (0, *each.processes)]
+    for each, processes in turns:
+        if why := each.missing():
+            taken.failed[each.name, processes] = why
     with (
         tempfile.TemporaryDirectory(prefix="hubbub-bench-") as folder,
         postgres_server(Path(folder), *DURABLE) as postgres,
     ):
         await postgres.start()
         for run in range(1, options.runs + 1):
-            for each in contestants:
-                for processes in (0, *each.processes):
-                    key = each.name, processes
-                    if key in failed:
-                        continue
-                    what = f"{processes} workers" if processes else "single jobs"
-                    with console.status(f"run {run} of {options.runs}: {each.name}, {what}"):
-                        try:
-                            figures = await take(each, postgres, processes, sizes)
-                        except (TrialError, OSError) as error:
-                            failed[key] = f"failed: {error}"
-                        else:
-                            results[key].append(figures)
+            for each, processes in turns:
+                key = each.name, processes
+                if key in taken.failed:
+                    continue
+                what = f"{processes} workers" if processes else "single jobs"
+                with console.status(f"run {run} of {options.runs}: {each.name}, {what}"):
+                    try:
+                        figures = await take(each, postgres, processes, sizes)
+                    except (TrialError, OSError) as error:
+                        taken.failed[key] = f"failed: {error}"
+                    else:
+                        taken.figures.setdefault(key, []).append(figures)
         settings = await durability(postgres)
-    for (name, processes), why in failed.items():
-        console.print(f"{name}, {processes}: {why}", highlight=False, markup=False)
-    return [singles(contestants, results, sizes), throughput(contestants, results, sizes, settings)]
+    return [singles(contestants, taken, sizes), throughput(contestants, taken, sizes, settings)]
 
 
 async def take(each: JobContestant, postgres: PostgresServer, processes: int, sizes: Sizes) -> Figures:
