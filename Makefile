@@ -36,11 +36,12 @@ check: setup-dev          ## lint, format, types, layers, module sizes
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/module_sizes.py
 
-bench: setup-bench        ## beside the peers, in one run of forty minutes; writes docs/benchmarks.md
+bench: setup-bench        ## beside the peers, in one run of an hour; writes docs/benchmarks.md
 	@scripts/install-peers
 	@scripts/install-redis
+	@scripts/install-postgres
 	$(BIN)/python benchmarks/run.py --write
-	for each in nodes storm jitter; do $(BIN)/python benchmarks/$$each.py --write || exit 1; done
+	for each in nodes storm jitter jobs watched_jobs; do $(BIN)/python benchmarks/$$each.py --write || exit 1; done
 
 docs: setup-dev           ## the tables in docs/ that are generated from the code
 	$(BIN)/python scripts/generate_docs.py

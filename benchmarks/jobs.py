@@ -1,153 +1,124 @@
-"""How fast background jobs are: how soon one begins, and how many trivial ones are done in a second.
+"""Background jobs beside others: how soon one begins, how many are done in a second.
 
-python benchmarks/jobs.py                                     SQLite, in a folder of its own
-python benchmarks/jobs.py postgresql://user@127.0.0.1/empty   PostgreSQL, with one and four processes; the database is filled
+Hubbub on SQLite and PostgreSQL, SAQ on PostgreSQL and Redis, procrastinate on PostgreSQL, in turns, each on a store of its
+own that is empty. The stores are in the folder for temporary files (`TMPDIR`): let that be on a disk, since what a commit
+costs is part of what is measured.
+
+    .venv/bin/python benchmarks/jobs.py [--runs 3] [--only Hubbub] [--write]
 """
 
+import argparse
 import asyncio
-import statistics
-import subprocess
+import os
 import sys
 import tempfile
-import time
-from contextlib import ExitStack
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import delete, text
+import rings  # noqa: F401 (what is imported below is found by it)
 
-from hubbub.database import Database
-from hubbub.database.schema import migrate
-from hubbub.hub.ids import SecretIds
-from hubbub.jobs import Jobs, Status
-from hubbub.jobs.job import Draft
-from hubbub.jobs.sql.tables import jobs as table
+# isort: split
 
-JOBS = 6000
-SAMPLES = 300
-CONCURRENCY = 20
+import asyncpg
+from postgres_servers import PostgresServer, postgres_server
+from rich.console import Console
 
+import job_contestants as of
+import machine
+import report
+from job_contestants import JobContestant
+from job_tables import Taken, singles, throughput
+from job_trials import Figures, Sizes, TrialError, pick_up, rates
+from processes import unwind_on_signals
+from tables import Table
 
-def application(database: Database, concurrency: int, begun: "asyncio.Queue[float] | None" = None) -> Jobs:
-    jobs = Jobs(database, concurrency=concurrency)
-
-    @jobs.task(name="trivial")
-    async def trivial(number: int) -> int:
-        if begun is not None:
-            begun.put_nowait(time.perf_counter())
-        return number
-
-    return jobs
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- jobs: written by benchmarks/jobs.py -->", "<!-- end of jobs -->"
+DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on")
 
 
-def shown(what: str, times: list[float]) -> None:
-    times.sort()
-    p50, p99 = (times[int(len(times) * part)] * 1000 for part in (0.5, 0.99))
-    print(f"{what}: p50 {p50:.1f} ms, p99 {p99:.1f} ms", flush=True)
+async def measure(
+    options: argparse.Namespace, contestants: Sequence[JobContestant], console: Console
+) -> list[Table]:
+    """Take turns, run by run."""
+    taken = Taken()
+    sizes = Sizes(options.samples, options.jobs, options.rushed)
+    turns = [(each, processes) for each in contestants for processes in (0, *each.processes)]
+    for each, processes in turns:
+        if why := each.missing():
+            taken.failed[each.name, processes] = why
+    with (
+        tempfile.TemporaryDirectory(prefix="hubbub-bench-") as folder,
+        postgres_server(Path(folder), *DURABLE) as postgres,
+    ):
+        await postgres.start()
+        for run in range(1, options.runs + 1):
+            for each, processes in turns:
+                key = each.name, processes
+                if key in taken.failed:
+                    continue
+                what = f"{processes} workers" if processes else "single jobs"
+                with console.status(f"run {run} of {options.runs}: {each.name}, {what}"):
+                    try:
+                        figures = await take(each, postgres, processes, sizes)
+                    except (TrialError, OSError) as error:
+                        taken.failed[key] = f"failed: {error}"
+                    else:
+                        taken.figures.setdefault(key, []).append(figures)
+        settings = await durability(postgres)
+    return [singles(contestants, taken, sizes), throughput(contestants, taken, sizes, settings)]
 
 
-async def bare_commits(database: Database) -> None:
-    async with database.transaction() as connection:
-        await connection.execute(text("CREATE TABLE IF NOT EXISTS bare (number integer)"))
-    times = []
-    for number in range(SAMPLES):
-        began = time.perf_counter()
-        async with database.transaction() as connection:
-            await connection.execute(text("INSERT INTO bare VALUES (:number)"), {"number": number})
-        times.append(time.perf_counter() - began)
-    shown("a bare commit", times)
+async def take(each: JobContestant, postgres: PostgresServer, processes: int, sizes: Sizes) -> Figures:
+    """Take the figures of one contestant with so many workers; with 0 those of single jobs."""
+    if processes:
+        return await rates(each, postgres, processes, sizes)
+    return await pick_up(each, postgres, sizes)
 
 
-async def pick_up(url: str) -> None:
-    begun: asyncio.Queue[float] = asyncio.Queue()
-    async with Database(url) as database:
-        jobs = application(database, CONCURRENCY, begun)
-        async with jobs:
-            task = jobs.tasks["trivial"]
-            called, returned = [], []
-            for number in range(SAMPLES):
-                await asyncio.sleep(0.01)
-                before = time.perf_counter()
-                await task.enqueue(number)
-                after = time.perf_counter()
-                at = await begun.get()
-                called.append(at - before)
-                returned.append(max(0.0, at - after))
-            shown("from calling enqueue to the first line of the task", called)
-            shown("from its commit to the first line of the task", returned)
+async def durability(postgres: PostgresServer) -> str:
+    """Return what PostgreSQL says of itself."""
+    connection = await asyncpg.connect(postgres.url())
+    try:
+        names = [setting.partition("=")[0] for setting in DURABLE]
+        said = [f"{name} {await connection.fetchval(f'SHOW {name}')}" for name in names]
+        return f"PostgreSQL {await connection.fetchval('SHOW server_version')} ({', '.join(said)})"
+    finally:
+        await connection.close()
 
 
-async def fill(database: Database, number: int) -> None:
-    jobs = application(database, 0)
-    ids = SecretIds()
-    async with database.transaction() as connection:
-        await connection.execute(delete(table))
-    drafts = [Draft(ids.new(), "trivial", f'{{"number":{each}}}') for each in range(number)]
-    async with jobs:
-        await jobs.engine.enqueue(drafts)
+def main() -> int:
+    options = _options()
+    unwind_on_signals()
+    load, *_ = os.getloadavg()
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    chosen = [each for each in of.ALL if options.only.lower() in each.name.lower()]
+    tables = asyncio.run(measure(options, chosen, console))
+    tables[-1].notes.append(
+        f"{datetime.now(UTC):%Y-%m-%d}: {', '.join(of.versions(each for each in chosen if not each.missing()))}; "
+        f"{machine.describe().partition(', Linux')[0]}. Medians of {options.runs} runs (least–greatest), the queues in turns; "
+        f"load average before {load:.2f}."
+    )
+    for table in tables:
+        table.print(console)
+    if options.write:
+        report.write(PAGE, "\n\n".join(table.markdown() for table in tables), BEGIN, END)
+    return 0
 
 
-async def enqueue_rate(url: str) -> None:
-    async with Database(url) as database:
-        jobs = application(database, 0)
-        task = jobs.tasks["trivial"]
-        async with jobs:
-            began = time.perf_counter()
-            for start in range(0, 2000, 50):
-                await asyncio.gather(*(task.enqueue(start + number) for number in range(50)))
-            print(
-                f"enqueued one by one, 50 at once: {2000 / (time.perf_counter() - began):.0f}/s", flush=True
-            )
-
-
-async def throughput(url: str, processes: int) -> float:
-    """Return how many jobs are done in a second, from the first beginning to the last end."""
-    async with Database(url) as database:
-        await fill(database, JOBS)
-        with ExitStack() as stack:
-            for _ in range(processes):
-                child = subprocess.Popen([sys.executable, __file__, "--work", url])  # noqa: ASYNC220
-                stack.callback(child.wait)
-                stack.callback(child.terminate)
-            watching = application(database, 0)
-            async with watching:
-                while (await watching.counts())[Status.COMPLETED] < JOBS:  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
-            async with database.reading() as connection:
-                first, last = (
-                    await connection.execute(text("SELECT min(started), max(finished) FROM hubbub_jobs"))
-                ).one()
-    rate = JOBS / ((last - first) / 1000)
-    print(f"{JOBS} trivial jobs in {processes} process(es): {rate:.0f}/s", flush=True)
-    return rate
-
-
-async def work(url: str) -> None:
-    async with Database(url) as database, application(database, CONCURRENCY):
-        await asyncio.Event().wait()
-
-
-async def measure(url: str, processes: tuple[int, ...]) -> None:
-    print(url.partition(":")[0])
-    async with Database(url) as database:
-        await migrate(database)
-        await bare_commits(database)
-    await pick_up(url)
-    await enqueue_rate(url)
-    for number in processes:
-        rates = [await throughput(url, number) for _ in range(3)]
-        print(f"median with {number} process(es): {statistics.median(rates):.0f}/s", flush=True)
-
-
-def main() -> None:
-    match sys.argv[1:]:
-        case ["--work", url]:
-            asyncio.run(work(url))
-        case [url]:
-            asyncio.run(measure(url, (1, 4)))
-        case _:
-            with tempfile.TemporaryDirectory() as folder:
-                asyncio.run(measure(f"sqlite:///{Path(folder) / 'jobs.db'}", (1,)))
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=3, help="how often each figure is taken")
+    parser.add_argument("--samples", type=int, default=300, help="single jobs")
+    parser.add_argument("--jobs", type=int, default=5000, help="jobs enqueued before they are worked off")
+    parser.add_argument("--rushed", type=int, default=2000, help="jobs enqueued while the workers run")
+    parser.add_argument("--only", default="", help="those whose name holds this")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{PAGE.name}")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

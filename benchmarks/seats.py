@@ -9,11 +9,11 @@ from contestants import SECRET
 from hubbub.bench import Seat
 
 
-def token(user_id: str, lifetime: int = 3600) -> str:
-    """Make an access token as Hubbub's own: HS256 with `sub`, `iat`, `exp` and `jti`."""
+def token(user_id: str, lifetime: int = 3600, **claims: str) -> str:
+    """Make an access token as Hubbub's own: HS256 with `sub`, `iat`, `exp` and `jti`, and further claims."""
     now = int(time.time())
-    claims = {"sub": user_id, "iat": now, "exp": now + lifetime, "jti": uuid.uuid4().hex}
-    return jwt.encode(claims, SECRET, algorithm="HS256")
+    own = {"sub": user_id, "iat": now, "exp": now + lifetime, "jti": uuid.uuid4().hex}
+    return jwt.encode({**own, **claims}, SECRET, algorithm="HS256")
 
 
 def seats(count: int, room: str, room_of: int | None = None) -> list[Seat]:
