@@ -13,7 +13,7 @@ from hubbub.database.address import Dialect
 from hubbub.database.liveness import processes
 from hubbub.jobs.job import LogLine
 from hubbub.jobs.sql.statements import statement
-from hubbub.jobs.sql.tables import State, current_time, jobs, milliseconds
+from hubbub.jobs.sql.tables import State, current_time, jobs, milliseconds, stands
 
 LOST = "The process that ran it ended before it did, and no attempts are left."
 PROMOTED = 1000
@@ -100,7 +100,7 @@ class Claims:
         """Let delayed jobs begin whose time has come."""
         due = (
             select(_c.id)
-            .where(_c.status == State.DELAYED, _c.due <= current_time(self._dialect))
+            .where(stands(State.DELAYED), _c.due <= current_time(self._dialect))
             .order_by(_c.due)
             .limit(PROMOTED)
             .with_for_update(skip_locked=True)
@@ -113,14 +113,14 @@ class Claims:
     async def next_due(self, connection: AsyncConnection) -> float | None:
         """Return in how many seconds the next delayed job begins; `None` where there is none."""
         left = func.min(_c.due) - current_time(self._dialect)
-        found = await connection.scalar(select(left).where(_c.status == State.DELAYED))
+        found = await connection.scalar(select(left).where(stands(State.DELAYED)))
         return None if found is None else max(0.0, found / 1000)
 
     async def take_over(self, connection: AsyncConnection) -> list[Row[Any]]:
         """Free the jobs of processes that are not alive; those without attempts left fail. Return them."""
         orphans = (
             select(_c.id)
-            .where(_c.status == State.RUNNING, _c.holder.not_in(select(processes.c.id)))
+            .where(stands(State.RUNNING), _c.holder.not_in(select(processes.c.id)))
             .with_for_update(skip_locked=True)
             .cte("picked")
         )
@@ -128,7 +128,7 @@ class Claims:
         ends = _c.cancelling | is_last
         done = (
             update(jobs)
-            .where(_c.id.in_(select(orphans.c.id)), _c.status == State.RUNNING)
+            .where(_c.id.in_(select(orphans.c.id)), stands(State.RUNNING))
             .values(
                 status=case(
                     (_c.cancelling, State.CANCELLED.value),
@@ -149,12 +149,12 @@ class Claims:
 
     async def held(self, connection: AsyncConnection, holder: str) -> list[Row[Any]]:
         """Return the running jobs that name a process."""
-        mine = select(jobs).where(_c.status == State.RUNNING, _c.holder == holder)
+        mine = select(jobs).where(stands(State.RUNNING), _c.holder == holder)
         return list((await connection.execute(mine)).all())
 
     async def to_cancel(self, connection: AsyncConnection, holder: str) -> set[tuple[str, int]]:
         """Return the jobs of a process that were asked to end, with their fences."""
-        asked = select(_c.id, _c.fence).where(_c.status == State.RUNNING, _c.holder == holder, _c.cancelling)
+        asked = select(_c.id, _c.fence).where(stands(State.RUNNING), _c.holder == holder, _c.cancelling)
         return {(row.id, row.fence) for row in await connection.execute(asked)}
 
     async def claim(self, connection: AsyncConnection, holder: str, number: int) -> list[Row[Any]]:
@@ -164,7 +164,7 @@ class Claims:
             chosen = await self._choose(connection, number)
             if not chosen:
                 return []
-            picked = select(_c.id).where(_c.id.in_(chosen), _c.status == State.PENDING).cte("picked")
+            picked = select(_c.id).where(_c.id.in_(chosen), stands(State.PENDING)).cte("picked")
         else:
             picked = self._next(self._kinds, number).cte("picked")
         is_alive = exists().where(processes.c.id == holder)
@@ -188,7 +188,7 @@ class Claims:
     def _next(self, kinds: Collection[str], number: int) -> Select[Any]:
         return (
             select(_c.id, _c.kind)
-            .where(_c.status == State.PENDING, _c.kind.in_(kinds))
+            .where(stands(State.PENDING), _c.kind.in_(kinds))
             .order_by(_c.priority.desc(), _c.due, _c.id)
             .limit(number)
             .with_for_update(skip_locked=True)
@@ -233,7 +233,7 @@ class Claims:
             return dict.fromkeys(kinds, 0)
         running = (
             select(_c.kind, func.count().label("number"))
-            .where(_c.status == State.RUNNING, _c.kind.in_(locked))
+            .where(stands(State.RUNNING), _c.kind.in_(locked))
             .group_by(_c.kind)
         )
         found = {row.kind: row.number for row in await connection.execute(running)}

@@ -11,7 +11,7 @@ from hubbub.database.address import Dialect
 from hubbub.database.waking import Transaction
 from hubbub.jobs.errors import JobConflict
 from hubbub.jobs.job import Draft, Enqueued, JobView, Query, Status, loads
-from hubbub.jobs.sql.tables import UNFINISHED, WAITING, State, current_time, jobs, view
+from hubbub.jobs.sql.tables import UNFINISHED, WAITING, State, current_time, jobs, stands, view
 
 AT_ONCE = 500
 """Jobs that one statement inserts; SQLite takes 32,766 values in one."""
@@ -106,7 +106,7 @@ async def _keyed(transaction: Transaction, dialect: Dialect, draft: Draft) -> En
     """Find the job that has a draft's key; where it has ended meanwhile, insert the draft after all."""
     state = State.PENDING if draft.due is None and draft.delay <= 0 else State.DELAYED
     for _ in range(TRIES):
-        holder = select(jobs).where(_c.kind == draft.kind, _c.key == draft.key, _c.status.in_(UNFINISHED))
+        holder = select(jobs).where(_c.kind == draft.kind, _c.key == draft.key, stands(*UNFINISHED))
         row = (await transaction.execute(holder)).one_or_none()
         if row is not None:
             return Enqueued(view(row), is_new=False)
@@ -131,7 +131,7 @@ def page(query: Query) -> Select[Any]:
         statement = statement.where(_c.kind == query.kind)
     if query.status is not None:
         words = WAITING if query.status is Status.PENDING else (State(query.status.value),)
-        statement = statement.where(_c.status.in_(words))
+        statement = statement.where(stands(*words))
     if query.cursor is not None:
         statement = statement.where(_c.id < query.cursor)
     return statement
@@ -154,10 +154,10 @@ def totals(rows: Sequence[Row[Any]]) -> dict[Status, int]:
 
 def cancelled(job_id: str, now: ColumnElement[int]) -> Update:
     """Cancel a job that waits, and ask one that runs to end."""
-    runs = _c.status == State.RUNNING
+    runs = stands(State.RUNNING)
     return (
         update(jobs)
-        .where(_c.id == job_id, _c.status.in_(UNFINISHED))
+        .where(_c.id == job_id, stands(*UNFINISHED))
         .values(
             status=case((runs, State.RUNNING.value), else_=State.CANCELLED.value),
             cancelling=case((runs, True), else_=_c.cancelling),
@@ -171,7 +171,7 @@ def retried(job_id: str, now: ColumnElement[int]) -> Update:
     """Have a job begin anew."""
     return (
         update(jobs)
-        .where(_c.id == job_id, _c.status.in_((State.FAILED, State.CANCELLED)))
+        .where(_c.id == job_id, stands(State.FAILED, State.CANCELLED))
         .values(
             status=State.PENDING.value,
             attempt=0,

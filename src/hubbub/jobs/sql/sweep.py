@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 
 from hubbub.database.database import Database
 from hubbub.exceptions import Unavailable
-from hubbub.jobs.sql.tables import State, current_time, jobs
+from hubbub.jobs.sql.tables import State, current_time, jobs, stands
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Sweeper:
         async with self._database.transaction() as connection:
             old = (
                 select(_c.id)
-                .where(_c.status == state, _c.finished <= current_time(self._database.dialect) - age)
+                .where(stands(state), _c.finished <= current_time(self._database.dialect) - age)
                 .order_by(_c.finished)
                 .limit(AT_ONCE)
                 .with_for_update(skip_locked=True)

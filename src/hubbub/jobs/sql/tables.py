@@ -141,6 +141,15 @@ def current_time(dialect: Dialect) -> ColumnElement[int]:
     return literal(milliseconds(), BigInteger)
 
 
+def stands(*states: State) -> ColumnElement[bool]:
+    """Say that a job has one of these statuses.
+
+    They are written out. Once PostgreSQL has a plan for whatever a parameter may be, it uses no partial index for it.
+    """
+    words = [literal(state.value, literal_execute=True) for state in states]
+    return _c.status == words[0] if len(words) == 1 else _c.status.in_(words)
+
+
 def milliseconds() -> int:
     """Return this process's time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
