@@ -39,6 +39,6 @@ async def test_whoever_is_killed_each_committed_message_is_one_entry(url, redis)
                 await nodes.die_at_any_moment(dice)
             if number % CHECKED == CHECKED - 1:
                 committed = await nodes.check()
-        assert await nodes.check() > max(committed, 100)
+        assert await nodes.check() >= max(committed, 100)
         assert [point for point in POINTS if not nodes.killed[point]] == [], "nobody was killed there"
         print(f"{sum(nodes.killed.values())} were killed; {await nodes.check()} messages")

@@ -76,9 +76,9 @@ class Attempt:
         self.is_cancelled = False
         """Whether the engine asked it to end, for whatever reason."""
         self.is_over = False
-        """Whether its time is over while its thread goes on."""
-        self.thread: asyncio.Future[object] | None = None
-        """The thread it runs in; where it is not done when the attempt is, its place stays taken until it is."""
+        """Whether it was given up while its function goes on."""
+        self.work: asyncio.Future[object] | None = None
+        """Its function, in a task or a thread; where it is not done when the attempt is, its place stays taken until it is."""
 
 
 class Reporter(Protocol):

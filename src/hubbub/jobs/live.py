@@ -137,7 +137,10 @@ class LiveJobs:
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(SETTLE / 2)
-            await self._settling.look()
+            try:
+                await self._settling.look()
+            except Exception:
+                logger.exception("Jobs could not be looked at; they are again")
 
     def _take(self, job: JobView) -> None:
         put(self._latest, job)

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from hubbub.jobs.context import JobContext
@@ -16,6 +17,8 @@ logger = logging.getLogger("hubbub.jobs")
 
 ERROR = 4000
 """Characters of an error that are kept."""
+GRACE = 3.0
+"""Seconds in which an async task ends that was cancelled; then it is given up."""
 
 
 class Running:
@@ -48,30 +51,39 @@ class Running:
     async def _call(self, task: "Task[..., Any]", attempt: Attempt, reporter: Reporter) -> Any:
         arguments = task.parameters.read(attempt.params)
         context = [JobContext(attempt, reporter)] if task.parameters.takes_context else []
+        function = partial(task.function, *context, **arguments)
+        work: asyncio.Future[Any]
+        if task.is_async:
+            work = asyncio.get_running_loop().create_task(in_task(function))
+        else:
+            work = in_thread(function, f"job {attempt.job.id}")
+        attempt.work = work
         try:
-            async with asyncio.timeout(task.timeout) as limit:
-                if task.is_async:
-                    return await task.function(*context, **arguments)
-                return await self._in_thread(lambda: task.function(*context, **arguments), attempt)
-        except TimeoutError:
-            if not limit.expired():
-                raise  # the task's own
-            attempt.is_over = attempt.thread is not None and not attempt.thread.done()
-            raise TookTooLong(task.timeout or 0.0, is_left=attempt.is_over) from None
-
-    async def _in_thread(self, function: Callable[[], Any], attempt: Attempt) -> Any:
-        attempt.thread = in_thread(function, f"job {attempt.job.id}")
-        # A thread cannot be stopped: it is left alone, and its future must not be cancelled, because it tells when it ends.
-        try:
-            return await asyncio.shield(attempt.thread)
+            await asyncio.wait((work,), timeout=task.timeout)
+            if not work.done():
+                await self._end(work, attempt)
+                if not work.done() or work.cancelled():
+                    raise TookTooLong(task.timeout or 0.0, is_left=attempt.is_over)
         except asyncio.CancelledError:
-            if not attempt.thread.done():
-                logger.warning(
-                    "Job %s (%s) goes on in its thread, which cannot be stopped; it keeps its place until it returns",
-                    attempt.job.id,
-                    attempt.job.kind,
-                )
+            if not work.done():
+                await self._end(work, attempt)
             raise
+        return work.result()
+
+    async def _end(self, work: "asyncio.Future[Any]", attempt: Attempt) -> None:
+        """Have what runs end, or give it up: a thread cannot be stopped, nor a task that goes on all the same."""
+        if isinstance(work, asyncio.Task):
+            work.cancel()
+            await asyncio.wait((work,), timeout=GRACE)
+        if work.done():
+            return
+        attempt.is_over = True
+        work.add_done_callback(read)
+        logger.warning(
+            "Job %s (%s) goes on though it was to end; it keeps its place until it does",
+            attempt.job.id,
+            attempt.job.kind,
+        )
 
     def _completed(self, task: "Task[..., Any]", attempt: Attempt, result: Any) -> Outcome:
         try:
@@ -113,7 +125,7 @@ class TookTooLong(Exception):
     """An attempt's time is over."""
 
     def __init__(self, seconds: float, *, is_left: bool) -> None:
-        rest = " Its thread goes on, because a thread cannot be stopped." if is_left else ""
+        rest = " It goes on all the same, and cannot be stopped." if is_left else ""
         super().__init__(f"It took longer than {seconds:g} s.{rest}")
 
 
@@ -121,3 +133,17 @@ def told(error: BaseException) -> str:
     """Say what an error is: its type and its message."""
     message = str(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+async def in_task(function: Callable[[], Awaitable[Any]]) -> Any:
+    """Await a function's result. Where it leaves, as scripts do, that is an error, and not the end of the process."""
+    try:
+        return await function()
+    except SystemExit as error:
+        raise RuntimeError(f"The task raised {told(error)}") from error
+
+
+def read(work: "asyncio.Future[Any]") -> None:
+    """Read what came of something that nobody waits for any more, so that asyncio does not complain of that."""
+    if not work.cancelled():
+        work.exception()

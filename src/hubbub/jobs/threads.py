@@ -32,9 +32,10 @@ def in_thread(function: Callable[[], Any], name: str) -> "asyncio.Future[Any]":
         try:
             result = context.run(function)
         except BaseException as raised:  # noqa: BLE001 (it is raised where the future is awaited)
-            error = (
-                RuntimeError("The task raised StopIteration") if isinstance(raised, StopIteration) else raised
-            )
+            error = raised
+            if isinstance(raised, StopIteration | SystemExit | KeyboardInterrupt):
+                # They mean something else to whoever waits.
+                error = RuntimeError(f"The task raised {type(raised).__name__}: {raised}".rstrip(": "))
         with suppress(RuntimeError):  # the loop was closed: nobody waits for it any more
             loop.call_soon_threadsafe(settle, result, error)
 

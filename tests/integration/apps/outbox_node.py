@@ -144,7 +144,7 @@ def be(node: dict[str, Any]) -> None:
     try:
         asyncio.run(asyncio.wait_for(live(fate, node["seed"], node["transactions"]), LIMIT))
     except BaseException as error:
-        sys.stderr.write(f"{error!r}\n")
+        sys.stderr.write(f"{error!r}, because of {error.__cause__!r}\n")
         os._exit(1)
     os._exit(0)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from hubbub import PublishError, UnknownChannel
-from hubbub.jobs import JobView, Status
+from hubbub.jobs import JobView, Status, UnknownJob
 from hubbub.jobs.live import LiveJobs, is_beginning
 
 JOB = JobView(
@@ -20,6 +20,9 @@ class Jobs:
 
     def listen(self, listener):
         """Nothing comes from here."""
+
+    async def get(self, job_id):
+        raise UnknownJob(job_id)
 
 
 class Hub:
@@ -47,7 +50,6 @@ async def test_a_beginning_is_told_to_the_owner_too():
         await hub.some.wait()
         live.changed(replace(RUNNING, progress=50))
     assert hub.published == [
-        ("job:j-1", "pending", 0, None),
         ("user:ada", "pending", 0, "job:j-1:7"),
         ("job:j-1", "running", 50, None),
     ]
@@ -90,8 +92,8 @@ async def test_a_large_result_is_left_out():
 async def test_an_owner_who_can_have_no_channel_holds_nothing_up(caplog):
     hub = Hub(None, UnknownChannel("no"))
     async with LiveJobs(hub, Jobs()) as live:
-        live.changed(JOB)
-    assert hub.published == [("job:j-1", "pending", 0, None)]
+        live.changed(RUNNING)
+    assert hub.published == [("job:j-1", "running", 0, None)]
     assert "Nobody is told" in caplog.text
 
 

@@ -95,8 +95,8 @@ class Worker:
         """What is not stored yet."""
         self._changed: set[Run] = set()
         """Those with progress or lines that are not stored yet."""
-        self._threads: set[asyncio.Future[object]] = set()
-        """Threads whose job is over and which go on all the same; each keeps a place."""
+        self._left: set[asyncio.Future[object]] = set()
+        """What goes on though its job is over; each keeps a place."""
         self._is_leaving = False
         self._is_unsure = False
         """Whether a transaction may have been committed whose answer was lost: it may have claimed jobs."""
@@ -159,8 +159,8 @@ class Worker:
             ended = ended[:1]
         changed = list(self._changed) if now - self._flushed_at >= POLL else []
         changed = [run for run in changed if run.key not in self._ended]
-        self._threads = {thread for thread in self._threads if not thread.done()}
-        room = self._crew.concurrency - len(self._runs) - len(self._threads) + len(ended)
+        self._left = {work for work in self._left if not work.done()}
+        room = self._crew.concurrency - len(self._runs) - len(self._left) + len(ended)
         if self._is_leaving or self._is_careful or not self._crew.kinds:
             room = 0
         return Round(
@@ -209,7 +209,7 @@ class Worker:
             until.append(self._flushed_at + POLL)
         if self._claims.was_held_up:
             until.append(now + PROMOTING)
-        if len(self._runs) + len(self._threads) < self._crew.concurrency and not self._is_leaving:
+        if len(self._runs) + len(self._left) < self._crew.concurrency and not self._is_leaving:
             until.append(max(self._next_due, now + PROMOTING if self._next_due < now else now))
         return max(0.0, min(until) - time.monotonic())
 
@@ -271,10 +271,10 @@ class Worker:
     def _over(self, run: Run, outcome: Outcome) -> None:
         if self._runs.get(run.key) is not run or run.key in self._ended:
             return  # it was handed over while it did not end
-        thread = run.attempt.thread
-        if thread is not None and not thread.done():
-            self._threads.add(thread)
-            thread.add_done_callback(lambda _: self._waiter.wake())
+        work = run.attempt.work
+        if work is not None and not work.done():
+            self._left.add(work)
+            work.add_done_callback(lambda _: self._waiter.wake())
         if run.reason is Reason.LOST:
             self._forget(run)
         else:
