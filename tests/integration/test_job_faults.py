@@ -21,6 +21,7 @@ from hubbub.jobs import Backoff, Cron, Jobs, Status
 from hubbub.jobs.sql import tables
 from hubbub.jobs.sql.schedules import Timetable
 from hubbub.jobs.sql.sweep import Sweeper
+from hubbub.jobs.sql.worker import AGAIN
 
 
 @pytest.fixture(scope="module")
@@ -352,3 +353,35 @@ async def test_what_cannot_be_stored_fails_and_holds_up_nobody(tmp_path):
             ]
         assert (good.result, better.result) == ("good", "better")
         assert (bad.status, bad.error) == (Status.FAILED, "What came of it could not be stored.")
+
+
+async def test_what_came_of_jobs_waits_until_the_table_is_put_right(database_url, caplog):
+    async with Database(database_url, lease=LEASE) as database:
+        await migrate(database)
+        jobs = Jobs(database)
+        ending = asyncio.Event()
+
+        @jobs.task(retries=0)
+        async def wait(number: int) -> int:
+            await ending.wait()
+            return number
+
+        async def rename(one, other):
+            async with database.transaction() as connection:
+                await connection.execute(sqlalchemy.text(f"ALTER TABLE {one} RENAME TO {other}"))
+
+        async with jobs:
+            made = [(await wait.enqueue(number)).job.id for number in range(5)]
+            await eventually(lambda: is_running(jobs, made[-1]))
+            await rename("hubbub_jobs", "elsewhere")
+            ending.set()
+            await eventually(lambda: "could not be claimed or stored" in caplog.text)
+            await asyncio.sleep(4 * AGAIN)  # it is tried several times
+            await rename("elsewhere", "hubbub_jobs")
+            ended = [await eventually(lambda job_id=job_id: is_finished(jobs, job_id)) for job_id in made]
+    assert [(job.status, job.result) for job in ended] == [(Status.COMPLETED, n) for n in range(5)]
+    assert caplog.text.count("could not be claimed or stored") == 1
+
+
+async def is_running(jobs, job_id):
+    return (await jobs.get(job_id)).status is Status.RUNNING

@@ -20,6 +20,7 @@ from hubbub.exceptions import Unavailable
 from hubbub.jobs.engine import Attempt, Crew, Ending, Listener, Outcome
 from hubbub.jobs.job import JobView, LogLine
 from hubbub.jobs.sql.claiming import Claims, Write
+from hubbub.jobs.sql.refusals import is_about_values
 from hubbub.jobs.sql.runs import Key, Reason, Run
 from hubbub.jobs.sql.tables import State, view
 
@@ -102,6 +103,7 @@ class Worker:
         """Whether a transaction may have been committed whose answer was lost: it may have claimed jobs."""
         self._is_careful = False
         """Whether something cannot be stored, so that endings are stored one by one to find it."""
+        self._complaint: str | None = None
         self._losses = 0
         self._next_due = float("-inf")
         """When the next delayed job begins, as far as it is known: what comes by others is found with the next look."""
@@ -118,10 +120,11 @@ class Worker:
                 self._is_unsure = True
                 logger.warning("Jobs cannot be claimed or stored: %s", error.__cause__ or error)
                 await asyncio.sleep(AGAIN)
-            except Exception:
+            except Exception as error:  # noqa: BLE001 (it is told)
                 self._is_unsure = True
-                logger.exception("Jobs could not be claimed or stored")
-                self._suspect()
+                self._complain(error)
+                if is_about_values(error):
+                    self._suspect()
                 await asyncio.sleep(AGAIN)
 
     async def _round(self) -> float:
@@ -133,7 +136,7 @@ class Worker:
         async with self._database.transaction() as connection:
             await self._transact(connection, this)
         # From here to the end nothing waits, so that what was committed and what is known here agree.
-        self._is_careful = False
+        self._is_careful, self._complaint = False, None
         if this.is_unsure:
             self._is_unsure = False
         if this.is_looking:
@@ -242,6 +245,13 @@ class Worker:
             logger.warning("Job %s (%s) lost its process; it is %s now", row.id, row.kind, row.status)
             self._tell(view(row))
             self._waker.wake(TOPIC)
+
+    def _complain(self, error: Exception) -> None:
+        """Say once what is wrong, until it is well again."""
+        complaint = str(getattr(error, "orig", error))
+        if complaint != self._complaint:
+            logger.error("Jobs could not be claimed or stored", exc_info=error)
+        self._complaint = complaint
 
     def _suspect(self) -> None:
         """Find what cannot be stored, and have its job fail instead of holding up all others."""
