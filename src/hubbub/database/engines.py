@@ -52,10 +52,10 @@ def make_engine(address: Address, *, statement: float = STATEMENT) -> AsyncEngin
         else:
             engine = _on_sqlite(address)
     except ModuleNotFoundError as error:
-        extra = "postgres" if address.dialect is Dialect.POSTGRESQL else "database"
-        raise ConfigurationError(
-            f"{address} needs {error.name}: pip install 'hubbub[{extra}]', or 'hubbub[server,postgres]' for a server."
-        ) from None
+        extras = "'hubbub[postgres]', or 'hubbub[server,postgres]' for a server"
+        if address.dialect is Dialect.SQLITE:
+            extras = "'hubbub[database]'"
+        raise ConfigurationError(f"{address} needs {error.name}: pip install {extras}.") from None
     event.listen(engine.sync_engine, "handle_error", _judge)
     return engine
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from sqlalchemy.exc import DBAPIError
@@ -19,9 +20,13 @@ class Writers:
 
     A queue that is long because each of those in it writes is no reason to give up. One that stands still because another
     process has the file is: whoever has stood in it for `BUSY` seconds of that is told, in front of the file or behind others.
+
+    Args:
+        now: what time it is, in seconds of a clock that does not jump.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._turns = asyncio.Lock()
         self._held_since: float | None = None
         """When the first one found that another process has the file; `None` since somebody here had it."""
@@ -33,11 +38,11 @@ class Writers:
         Raises:
             DatabaseUnavailable: another process has it, and had it for `BUSY` seconds while this one queued.
         """
-        came = _now()
+        came = self._now()
         async with self._turns:
             patience = BUSY
             if self._held_since is not None:
-                patience -= _now() - max(came, self._held_since)
+                patience -= self._now() - max(came, self._held_since)
             if patience <= 0:
                 raise DatabaseUnavailable(AWAY) from TimeoutError(HELD)
             yield patience
@@ -45,7 +50,7 @@ class Writers:
     @contextmanager
     def beginning(self) -> Iterator[None]:
         """Notice whether the file can be had, while the one whose turn it is begins a transaction."""
-        began = _now()
+        began = self._now()
         try:
             yield
         except DBAPIError as error:
@@ -54,7 +59,3 @@ class Writers:
                 self._held_since = began
             raise
         self._held_since = None
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
