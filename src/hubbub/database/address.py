@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from hubbub.database.options import for_sqlalchemy, read_options
 from hubbub.exceptions import ConfigurationError
 
 EXPECTED = "expected sqlite:///path/to/file.db or postgresql://user:password@host:5432/name"
@@ -34,7 +35,7 @@ class Address:
     """Where a database is.
 
     Args:
-        url: with the driver that is used.
+        url: with the driver that is used; PostgreSQL's options in it have libpq's names (`hubbub.database.options`).
         dialect: which kind it is.
     """
 
@@ -43,10 +44,11 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Read an address; `postgres://` and libpq's ``sslmode`` are understood too.
+        """Read an address; `postgres://` is understood too, and the options of libpq that matter.
 
         Raises:
-            ConfigurationError: it is none, or of another kind of database.
+            ConfigurationError: it is none, or of another kind of database. Nothing of the address that may be secret is in
+                the message.
         """
         try:
             url = make_url(text)
@@ -57,13 +59,22 @@ class Address:
             raise ConfigurationError(f"Hubbub has no database {url.drivername!r}: {EXPECTED}.")
         url = url.set(drivername=DRIVERS[dialect])
         if dialect is Dialect.SQLITE:
-            if url.database in {None, "", ":memory:"}:
-                raise ConfigurationError(
-                    "A database in memory is another one for each connection: name a file, such as sqlite:///hubbub.db."
-                )
-        elif (mode := url.query.get("sslmode")) is not None:
-            url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
+            _check_file(url)
+        else:
+            if url.port is not None and not 0 < url.port < 65536:
+                raise ConfigurationError(f"There is no port {url.port}: they go from 1 to 65535.")
+            url = url.set(query=read_options(url.query))
         return cls(url, dialect)
+
+    @classmethod
+    def of_engine(cls, url: URL) -> "Address":
+        """Return the address that an application's engine has; its options are the application's.
+
+        Raises:
+            ConfigurationError: it is of another kind of database, or in memory.
+        """
+        plain = url if "uri" in url.query else url.set(query={})  # with it the name is no path
+        return cls.parse(plain.render_as_string(hide_password=False))
 
     @classmethod
     def of_file(cls, path: Path) -> "Address":
@@ -71,5 +82,19 @@ class Address:
         return cls(URL.create(DRIVERS[Dialect.SQLITE], database=str(path)), Dialect.SQLITE)
 
     def __str__(self) -> str:
-        """Show it without its password."""
-        return self.url.set(drivername=self.dialect.value).render_as_string(hide_password=True)
+        """Show it without its password, and without options: some name files of keys."""
+        url = self.url.set(drivername=self.dialect.value, query=for_sqlalchemy(self.url.query))
+        return url.render_as_string(hide_password=True)
+
+
+def _check_file(url: URL) -> None:
+    if url.host or url.port or url.username or url.password:
+        raise ConfigurationError(
+            "SQLite has no host and no users: sqlite:///relative.db, or sqlite:////data/file.db."
+        )
+    if url.query:
+        raise ConfigurationError("SQLite's address has no options: sqlite:///path/to/file.db.")
+    if url.database in {None, "", ":memory:"}:
+        raise ConfigurationError(
+            "A database in memory is another one for each connection: name a file, such as sqlite:///hubbub.db."
+        )

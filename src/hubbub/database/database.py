@@ -1,17 +1,22 @@
 """One database: its engine, transactions on it, and this process among those that use it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hubbub.database.address import Address, Dialect
+from hubbub.database.connections import Connections
 from hubbub.database.engines import make_engine
 from hubbub.database.liveness import LEASE
 from hubbub.database.membership import Membership
 from hubbub.database.transactions import Transactions
 from hubbub.exceptions import ConfigurationError
 
+UNHURRIED = 3600.0
+"""Seconds that PostgreSQL has for a statement of a migration."""
 EXAMPLE = "postgresql+asyncpg://user:password@host/name"
 
 
@@ -28,7 +33,9 @@ class Database(Transactions):
         alone: whether no other process uses it, ever; then nobody waits for the leases of those that died.
         lease: seconds after which what a process held that died is free: its jobs begin elsewhere, another one relays. The
             same in all processes.
-        engine: one that the application has, which is used and not ended; `None` makes one.
+        engine: one that the application has, which is used and not ended; `None` makes one. For how long it waits for a
+            statement is the application's business (`connect_args={"command_timeout": 15}`); one of ours waits
+            `hubbub.database.engines.STATEMENT` seconds.
 
     Raises:
         ConfigurationError: the driver is not installed, or the lease is not positive.
@@ -47,6 +54,7 @@ class Database(Transactions):
         self.address = Address.parse(address) if isinstance(address, str) else address
         self._is_owner = engine is None
         super().__init__(make_engine(self.address) if engine is None else engine, self.address.dialect)
+        self._connections = Connections(self.engine) if self._is_owner else None
         self.membership = Membership(self, lease=lease, alone=alone)
 
     @classmethod
@@ -59,7 +67,7 @@ class Database(Transactions):
         Raises:
             ConfigurationError: it is of another kind, or another driver than Hubbub's, or in memory.
         """
-        address = Address.parse(engine.url.render_as_string(hide_password=False))
+        address = Address.of_engine(engine.url)
         if address.dialect is Dialect.SQLITE:
             return cls(address)
         if engine.url.drivername != address.url.drivername:
@@ -67,6 +75,25 @@ class Database(Transactions):
                 f"Hubbub uses {address.url.drivername}: create_async_engine({EXAMPLE!r})."
             )
         return cls(address, engine=engine.execution_options(isolation_level="READ COMMITTED"))
+
+    @asynccontextmanager
+    async def unhurried(self) -> AsyncIterator[AsyncConnection]:
+        """Run a transaction of which each statement may take `UNHURRIED` seconds; an application's engine has its own mind.
+
+        Raises:
+            DatabaseUnavailable: see `transaction`.
+        """
+        if not self._is_owner or self.dialect is Dialect.SQLITE:
+            async with self.transaction() as connection:
+                yield connection
+            return
+        engine = make_engine(self.address, statement=UNHURRIED)
+        connections = Connections(engine)
+        try:
+            async with Transactions(engine, self.dialect).transaction() as connection:
+                yield connection
+        finally:
+            await connections.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -77,5 +104,5 @@ class Database(Transactions):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._is_owner:
-            await self.engine.dispose()
+        if self._connections is not None:
+            await self._connections.close()

@@ -19,6 +19,7 @@ from typing import Self
 
 from sqlalchemy import BigInteger, Column, Connection, String, Table, delete, insert, select, update
 
+from hubbub.database.errors import reason
 from hubbub.database.metadata import PREFIX, metadata
 from hubbub.database.transactions import Transactions
 from hubbub.exceptions import Unavailable
@@ -31,6 +32,8 @@ BEATS = 6
 """How often within a lease a process counts up."""
 MISSED = 5
 """After how many beats of a watcher one that stood still is dead."""
+FAREWELL = 2.0
+"""Seconds that a database has to take note that a process ends, or to answer a beat before it is not asked."""
 
 processes = Table(
     f"{PREFIX}processes",
@@ -62,6 +65,8 @@ class Liveness:
         self._seen: dict[str, tuple[int, int]] = {}
         """Of each other process its number, and for how many of our beats it has not moved."""
         self._beaten_at = 0.0
+        self._asked_at: float | None = None
+        """When the beat began that has not been answered yet."""
         self._task: asyncio.Task[None] | None = None
         self._lost: list[Told] = []
         self._died: list[Told] = []
@@ -99,14 +104,19 @@ class Liveness:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        is_silent = self._asked_at is not None and time.monotonic() - self._asked_at > FAREWELL
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         try:
-            async with self._database.transaction() as connection:
+            if is_silent:
+                raise TimeoutError
+            async with asyncio.timeout(FAREWELL), self._database.transaction() as connection:
                 await connection.execute(delete(processes).where(processes.c.id == self.id))
-        except Unavailable as error:
-            logger.warning("This process could not say that it ends; its jobs wait for its lease: %s", error)
+        except (Unavailable, TimeoutError) as error:
+            logger.warning(
+                "This process could not say that it ends; its jobs wait for its lease: %s", reason(error)
+            )
 
     async def _enrol(self) -> None:
         began, new = time.monotonic(), self._new_id()
@@ -121,12 +131,14 @@ class Liveness:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._lease / BEATS)
+            self._asked_at = time.monotonic()
             try:
                 await self._beat()
             except Unavailable as error:
-                logger.warning("This process cannot show that it is alive: %s", error.__cause__ or error)
+                logger.warning("This process cannot show that it is alive: %s", reason(error))
             except Exception:
                 logger.exception("This process could not show that it is alive")
+            self._asked_at = None
 
     async def _beat(self) -> None:
         began = time.monotonic()

@@ -57,7 +57,7 @@ async def migrate(database: Database | AsyncEngine | str) -> State:
     if not isinstance(database, Database):
         async with opened(database) as own:
             return await migrate(own)
-    async with database.transaction() as connection:
+    async with database.unhurried() as connection:
         if database.dialect is Dialect.POSTGRESQL:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         return await connection.run_sync(_migrate)
@@ -81,11 +81,18 @@ async def check_tables(database: Database) -> None:
     """
     async with database.reading() as connection:
         missing = await connection.run_sync(_missing)
-    if missing:
+        state = await connection.run_sync(_state)
+    if not missing:
+        return
+    said = f"The database {database.address} has no {', '.join(missing)}"
+    if state in {State.EMPTY, State.OLD}:
         raise ConfigurationError(
-            f"The database {database.address} has no {', '.join(missing)}: run `hubbub migrate`, or "
-            "`await hubbub.database.migrate(…)` before the application starts."
+            f"{said}: run `hubbub migrate`, or `await hubbub.database.migrate(…)` before the application starts."
         )
+    raise ConfigurationError(
+        f"{said}, though it was migrated: something else has removed that. Restore it from a backup; or, to begin anew "
+        f"without what is left, drop all tables whose names begin with {PREFIX} and run `hubbub migrate`."
+    )
 
 
 def _missing(connection: Connection) -> list[str]:

@@ -26,6 +26,8 @@ LOCK = 0x68756273
 """The advisory lock of PostgreSQL that tells them apart."""
 LOOK = 5.0
 """Seconds between two looks whether PostgreSQL still knows of it."""
+ANSWER = 10.0
+"""Seconds that it has for that, and for a new connection where there is none."""
 TAKEN = (
     "Another process uses the database {database}, and the two would not see each other's clients: without Redis one "
     "process serves alone. Stop it, or have both use one Redis."
@@ -113,9 +115,8 @@ class Tenure:
             await asyncio.sleep(LOOK)
             try:
                 with translated():
-                    if self._connection is None:
-                        self._connection = await self._connect()
-                    await self._connection.execute(text("SELECT 1"))
+                    async with asyncio.timeout(ANSWER):
+                        await self._look()
             except ConfigurationError as error:
                 if self.problem is None:
                     logger.error("%s", error)  # noqa: TRY400 (it says all)
@@ -125,12 +126,18 @@ class Tenure:
             else:
                 self.problem = None
 
+    async def _look(self) -> None:
+        if self._connection is None:
+            self._connection = await self._connect()
+        await self._connection.execute(text("SELECT 1"))
+
     async def _end(self) -> None:
         """Give the connection up, and with it the lock; a pool would keep both."""
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
-                await connection.invalidate()
+                if not connection.invalidated:
+                    await connection.invalidate()
                 await connection.close()
-            except DBAPIError as error:
+            except (DBAPIError, OSError) as error:
                 logger.debug("%s", error)

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from hubbub.database.address import Dialect
 from hubbub.database.engines import CONNECT
+from hubbub.database.errors import reason
 from hubbub.database.metadata import PREFIX
 from hubbub.database.transactions import Transactions
 
@@ -137,7 +138,7 @@ class Waker:
                 await self._listen()
             except Exception as error:  # noqa: BLE001 (whatever it is, they look by themselves meanwhile)
                 if not is_told:
-                    logger.warning("PostgreSQL wakes nobody at the moment: %s", error)
+                    logger.warning("PostgreSQL wakes nobody at the moment: %s", reason(error))
                 is_told = True
             await asyncio.sleep(AGAIN)
 

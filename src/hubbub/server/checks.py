@@ -12,7 +12,7 @@ from hubbub.database.schema import State
 from hubbub.server.app import create_app
 from hubbub.server.data_dir import running_at
 from hubbub.server.namespaces import read_namespaces
-from hubbub.server.schema import database_address, reach_database
+from hubbub.server.schema import database_address, make_file_folder, reach_database
 from hubbub.server.settings import Settings, load_settings
 from hubbub.server.shared import reach_shared
 from hubbub.server.signing_keys import make_folder, readable_by_others, signing_keys
@@ -113,8 +113,8 @@ def identity_provider(settings: Settings) -> str:
 def database(settings: Settings) -> str:
     """Reach the database, and see whether its schema is this version's."""
     address = database_address(settings)
-    if address.dialect is Dialect.SQLITE and not (file := Path(str(address.url.database))).exists():
-        make_folder(file.parent)
+    if address.dialect is Dialect.SQLITE and not Path(str(address.url.database)).exists():
+        make_file_folder(settings)
         return f"{address}, which `hubbub serve` makes"
     state = reach_database(settings)
     if state in {State.EMPTY, State.OLD} and address.dialect is Dialect.POSTGRESQL:

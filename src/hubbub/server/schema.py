@@ -1,19 +1,26 @@
 """The database that the settings name, and its schema before anything is served."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from hubbub import ConfigurationError, HubbubError
+from sqlalchemy.exc import SQLAlchemyError
+
+from hubbub import ConfigurationError
 from hubbub.database import Address, Database, DatabaseUnavailable, Dialect
-from hubbub.database.schema import State, migrate, state_of
+from hubbub.database.errors import cause_of, reason
+from hubbub.database.schema import State, check_tables, migrate, state_of
 from hubbub.database.tenure import Tenure
 from hubbub.server.settings import PREFIX, Settings
-from hubbub.server.signing_keys import make_folder
 
 FILE = "hubbub.db"
 """In `DATA_DIR`."""
+FAILURES = (DatabaseUnavailable, SQLAlchemyError, sqlite3.Error, OSError, UnicodeError)
+"""What a database, its driver, and what leads there raise. What is wrong in Hubbub is a traceback."""
+NO_RIGHT = "42501"
+"""PostgreSQL's insufficient_privilege."""
 
 
 def database_address(settings: Settings) -> Address:
@@ -54,7 +61,7 @@ async def ready(database: Database) -> AsyncIterator[None]:
     """
     async with database:
         if database.dialect is Dialect.SQLITE:
-            make_folder(Path(str(database.address.url.database)).parent)
+            _make_folder_of(database.address, "The database")
             await migrate(database)
         yield
 
@@ -91,11 +98,11 @@ def migrate_schema(settings: Settings) -> State:
     """Bring the database up to date; return what it was.
 
     Raises:
-        ConfigurationError: it cannot be reached, or does not let us; the message says why.
+        ConfigurationError: it cannot be reached, or does not let us, or lacks what was migrated; the message says why.
     """
     address = database_address(settings)
     if address.dialect is Dialect.SQLITE:
-        make_folder(Path(str(address.url.database)).parent)
+        make_file_folder(settings)
     return asyncio.run(_migrate(settings))
 
 
@@ -103,37 +110,67 @@ def reach_database(settings: Settings) -> State:
     """Reach the database; return how its schema stands.
 
     Raises:
-        ConfigurationError: it cannot be reached.
+        ConfigurationError: it cannot be reached, or lacks tables though it was migrated.
     """
     return asyncio.run(_state(settings))
 
 
+def make_file_folder(settings: Settings) -> None:
+    """Make the folder of a database that is a file.
+
+    Raises:
+        ConfigurationError: it cannot be made; the message names the setting.
+    """
+    setting = "DATA_DIR" if settings.database_url is None else "DATABASE_URL"
+    _make_folder_of(database_address(settings), f"{PREFIX}{setting}")
+
+
+def _make_folder_of(address: Address, blamed: str) -> None:
+    folder = Path(str(address.url.database)).parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{blamed}: the folder {folder} cannot be made: {error.strerror}."
+        ) from error
+
+
 async def _look_for_others(settings: Settings) -> None:
-    async with open_database(settings) as database:
-        try:
-            async with Tenure(database, shared=settings.redis_url is not None):
-                pass  # here it is one line; in the lifespan it would be a traceback
-        except DatabaseUnavailable as error:
-            raise _unreachable(database, error) from error
+    async with _reached(settings) as database, Tenure(database, shared=settings.redis_url is not None):
+        pass  # here it is one line; in the lifespan it would be a traceback
 
 
 async def _migrate(settings: Settings) -> State:
-    async with open_database(settings) as database:
-        try:
-            return await migrate(database)
-        except (HubbubError, OSError) as error:
-            raise _unreachable(database, error) from error
+    async with _reached(settings) as database:
+        before = await migrate(database)
+        await check_tables(database)
+        return before
 
 
 async def _state(settings: Settings) -> State:
+    async with _reached(settings) as database:
+        state = await state_of(database)
+        if state in {State.CURRENT, State.NEWER}:
+            await check_tables(database)
+        return state
+
+
+@asynccontextmanager
+async def _reached(settings: Settings) -> AsyncIterator[Database]:
     async with open_database(settings) as database:
         try:
-            return await state_of(database)
-        except DatabaseUnavailable as error:
-            raise _unreachable(database, error) from error
+            yield database
+        except FAILURES as error:
+            raise ConfigurationError(
+                f"The database {database.address} cannot be used: {reason(error)}{_advice(database, error)}."
+            ) from error
 
 
-def _unreachable(database: Database, error: Exception) -> ConfigurationError:
-    cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
-    said = " ".join(str(cause).split())
-    return ConfigurationError(f"The database {database.address} cannot be used: {said.rstrip('.')}.")
+def _advice(database: Database, error: BaseException) -> str:
+    if getattr(cause_of(error), "sqlstate", None) != NO_RIGHT:
+        return ""
+    role = database.address.url.username or "…"
+    return (
+        f'. The role needs rights; have the owner say: GRANT USAGE, CREATE ON SCHEMA public TO "{role}", and, where another '
+        f'role has made the tables: GRANT ALL ON ALL TABLES IN SCHEMA public TO "{role}"'
+    )

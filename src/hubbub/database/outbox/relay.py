@@ -9,6 +9,8 @@ from typing import Self
 
 from hubbub.clock import Clock
 from hubbub.database.database import Database
+from hubbub.database.errors import reason
+from hubbub.database.liveness import FAREWELL
 from hubbub.database.outbox import batch
 from hubbub.database.outbox.backlog import Backlog
 from hubbub.database.outbox.batch import Outcome
@@ -76,16 +78,26 @@ class Relay:
     ) -> None:
         self._stopping.set()
         self._waker.wake(TOPIC)
-        if self._task is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._task, STOP)
+        has_ended = self._task is None or await self._ended(self._task)
         self._statistics.leave()
-        if self._lead is not None:
-            try:
-                await self._leadership.give_up(self._lead)
-            except Unavailable as error:
-                logger.warning("Another relay waits for this one's lease: %s", error)
-            self._lead = None
+        lead, self._lead = self._lead, None
+        if lead is None:
+            return
+        try:
+            if not has_ended:
+                raise TimeoutError
+            async with asyncio.timeout(FAREWELL):
+                await self._leadership.give_up(lead)
+        except (Unavailable, TimeoutError) as error:
+            logger.warning("Another relay waits for this one's lease: %s", reason(error))
+
+    async def _ended(self, task: asyncio.Task[None]) -> bool:
+        """Wait for the end of the round; cut it short, and return false, where it does not come."""
+        try:
+            await asyncio.wait_for(task, STOP)
+        except TimeoutError:
+            return False
+        return True
 
     def _may_go_on(self) -> bool:
         """Whether nobody can have taken over yet: keys of rows that another relay marked are not kept for ever."""
@@ -104,7 +116,7 @@ class Relay:
                 try:
                     await self._round(waiter)
                 except Unavailable as error:
-                    self._complain(f"The outbox cannot be read at the moment: {error.__cause__ or error}")
+                    self._complain(f"The outbox cannot be read at the moment: {reason(error)}")
                     await self._rest(LOOK)
                 except Exception:
                     logger.exception("The relay of the outbox failed; it goes on")
