@@ -6,6 +6,9 @@ Run it, and create a task while another terminal listens::
     uvicorn task_board:app --app-dir examples
     curl -N "http://127.0.0.1:8000/sse?channel=topic:tasks"
     curl -H "Content-Type: application/json" -d '{"title":"Water the plants"}' http://127.0.0.1:8000/tasks
+
+It stores in the SQLite file tasks.db, or where `DATABASE_URL` says: ``postgresql://user:password@host/name`` with
+``pip install "hubbub[server,postgres]"``.
 """
 
 import os
@@ -20,9 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from hubbub import Event, Hub
-from hubbub.database import migrate
+from hubbub.database import Address, migrate
 
-engine = create_async_engine(os.environ.get("DATABASE_URL") or "sqlite+aiosqlite:///tasks.db")
+address = Address.parse(os.environ.get("DATABASE_URL") or "sqlite:///tasks.db")
+engine = create_async_engine(address.url)  # with the async driver
 sessions = async_sessionmaker(engine, expire_on_commit=False)
 
 

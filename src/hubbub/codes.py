@@ -77,12 +77,15 @@ class ErrorCode(StrEnum):
     INVALID_PARAMS = "invalid_params", "The params are not those that the task takes."
     UNKNOWN_EVENT = "unknown_event", "The namespace lists its event types, and this is none of them."
     TOO_LARGE = "too_large", "The frame, or the data for this namespace, is over its limit in bytes."
-    LIMIT_EXCEEDED = "limit_exceeded", "Too many subscriptions or connections."
+    LIMIT_EXCEEDED = (
+        "limit_exceeded",
+        "More than is allowed: connections, subscriptions, jobs that are not finished, revocations.",
+    )
     RATE_LIMITED = "rate_limited", "More than MESSAGE_RATE messages a second; the message was not taken."
     TIMEOUT = "timeout", "A hook took too long; the message was not taken."
     UNAVAILABLE = (
         "unavailable",
-        "A part that is needed cannot be reached, such as the broker: it was not done; try again.",
+        "A part that is needed cannot be reached, such as the broker or the database: it was not done; try again.",
     )
     UNCERTAIN = "uncertain", "It is unknown whether the broker took it; repeat with the same idempotency_key."
     INTERNAL = "internal", "A fault of the server, written in its log."

@@ -44,13 +44,15 @@ def act(play):
 
 async def test_what_it_asks(act, server):
     got = await act("""
-        for (let each = 0; each < 7; each++) answer({ tasks: [] });
+        for (let each = 0; each < 9; each++) answer({ tasks: [] });
         await s.client.jobs.start("demo", { steps: 3 }, { idempotencyKey: "k" });
         await s.client.jobs.list({ status: "running", limit: 5, cursor: undefined });
         await s.client.jobs.list();
         await s.client.jobs.get("a/b");
         await s.client.jobs.cancel("j1");
         await s.client.jobs.retry("j1");
+        await s.client.jobs.logs("j1");
+        await s.client.jobs.logs("j1", { limit: 5 });
         await s.client.jobs.all({ owner: "ada & bob" });
         return window.asked.map(({ url, method, headers, body, credentials }) => [method, url, headers.authorization, body, credentials]);
     """)
@@ -62,6 +64,8 @@ async def test_what_it_asks(act, server):
         ("GET", "tasks/a%2Fb", None),
         ("POST", "tasks/j1/cancel", None),
         ("POST", "tasks/j1/retry", None),
+        ("GET", "tasks/j1/logs", None),
+        ("GET", "tasks/j1/logs?limit=5", None),
         ("GET", "admin/tasks?owner=ada+%26+bob", None),
     ]
     assert {(authorization, credentials) for *_, authorization, _, credentials in got} == {

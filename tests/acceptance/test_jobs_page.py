@@ -178,6 +178,83 @@ async def test_a_cut_connection_comes_back_with_the_right_bar(start_server, sign
         await ada.context.close()
 
 
+MANY = """async ([number, params, authorization]) => {
+  const body = JSON.stringify({ kind: "demo", params });
+  const headers = { authorization, "content-type": "application/json" };
+  const answers = await Promise.all(Array.from({ length: number }, () => fetch("api/v1/tasks/", { method: "POST", headers, body })));
+  return answers.filter(({ status }) => status === 202).length;
+}"""
+
+
+async def start_many(page, server, user, number, **params):
+    """Start demos as a program of the user's does, all at once."""
+    authorization = f"Bearer {server.credentials(user).token}"
+    assert await page.evaluate(MANY, [number, params, authorization]) == number
+
+
+def cards(page, status):
+    return page.get_by_test_id("job-list").locator(f"[data-status={status}]")
+
+
+async def test_more_than_are_followed_are_shown_as_they_are(start_server, sign_in):
+    server = start_server(JOBS_CONCURRENCY="40")
+    ada = await sign_in(server, "ada")
+    await open_jobs(ada)
+    await start_many(ada, server, "ada", 80, steps=1, seconds=3)
+    await expect(ada.get_by_test_id("job")).to_have_count(80)
+    await expect(cards(ada, "running")).to_have_count(40)
+    await expect(cards(ada, "completed")).to_have_count(80)
+    await expect(ada.locator("#jobs-badge")).to_be_hidden()
+    await ada.context.close()
+
+
+async def test_what_is_not_finished_is_shown_however_old_it_is(start_server, sign_in):
+    server = start_server(JOBS_CONCURRENCY="0")
+    ada = await sign_in(server, "ada")
+    await start_many(ada, server, "ada", 70)
+    await ada.reload()
+    await expect(ada.locator("#jobs-badge")).to_have_text("70 running or waiting")
+    await open_jobs(ada)
+    # One that has no place among those that are followed, cancelled on another device.
+    await expect(cards(ada, "pending")).to_have_count(70)
+    other = await sign_in(server, "ada")
+    await open_jobs(other)
+    for count, nth in ((1, 0), (2, -1)):
+        await other.get_by_role("button", name=re.compile("^Cancel demo")).nth(nth).click()
+        await expect(cards(other, "cancelled")).to_have_count(count)
+    await expect(cards(ada, "cancelled")).to_have_count(2)
+    await expect(ada.locator("#jobs-badge")).to_have_text("68 running or waiting")
+    for page in (ada, other):
+        await page.context.close()
+
+
+async def test_nothing_is_asked_that_is_not_allowed(server, sign_in):
+    ada = await sign_in(server, "modest")
+    asked, errors = [], []
+    ada.on("request", lambda request: asked.append(request.url))
+    ada.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    await ada.reload()
+    await open_jobs(ada)
+    async with ada.expect_response("**/api/v1/me"):
+        await ada.reload()
+    await start(ada, 1, 0)
+    await expect(statuses(ada)).to_have_text(["Completed"])
+    assert [url for url in asked if "/admin/" in url] == []
+    assert errors == []
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE, {"width": 360, "height": 480}])
+async def test_what_was_started_is_in_view(server, open_page, size):
+    link = server.credentials(f"starter-{size['height']}", admin=True).link
+    page = await open_page(link, viewport=size)
+    await open_jobs(page)
+    await expect(page.get_by_test_id("queue")).to_be_visible()
+    for number in (1, 2):
+        await start(page, 1, 0)
+        await expect(page.get_by_test_id("job")).to_have_count(number)
+        await expect(page.get_by_test_id("job").first).to_be_in_viewport(ratio=1)
+
+
 # ------------------------------------------------------------------------------------ for every person
 
 

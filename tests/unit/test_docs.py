@@ -33,6 +33,11 @@ def test_links_lead_somewhere(page: Path):
     assert broken == []
 
 
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.name)
+def test_the_readme_leads_to_every_page(page: Path):
+    assert f"docs/{page.name}" in LINK.findall((ROOT / "README.md").read_text())
+
+
 def test_every_client_message_is_in_the_protocol_page():
     text = (ROOT / "docs" / "protocol.md").read_text()
     assert [name for name in TYPES if f'"type":"{name}"' not in text] == []

@@ -1,9 +1,7 @@
 """`hubbub bench`: load a running server, and say what came of it."""
 
-import math
 import signal
 from collections.abc import Callable
-from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,61 +15,29 @@ from hubbub.server.signing_keys import signing_keys
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8000"
 PATHS = frozenset({"", "/", "/ws"})
-DAY = 86_400.0
-LIFETIME = 2 * DAY
-MAX_SIZE = 1 << 24
-"""What a server takes at all is less; the client would hold every byte of more."""
+LIFETIME = 2 * 86_400.0
+"""Seconds that a member's token is good: longer than anything is measured."""
 
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def finite(value: float | None) -> float | None:
-    """Return an option's number.
-
-    Raises:
-        typer.BadParameter: it is infinite: a bound would have to be some number.
-    """
-    if value is None or math.isfinite(value):
-        return value
-    raise typer.BadParameter(f"{value} is no finite number.")
-
-
 def bench(
-    url: Annotated[
-        str,
-        typer.Argument(help="The server; without one the server that runs on DATA_DIR.", show_default=False),
-    ] = "",
-    members: Annotated[
-        int,
-        typer.Option("--members", "--subscribers", min=1, help="Members of each room; all publish in turn."),
-    ] = 100,
-    rooms: Annotated[int, typer.Option(min=1, help="Rooms.")] = 1,
-    in_flight: Annotated[
-        int, typer.Option(min=1, help="Publications on the way at any time, in each room.")
-    ] = 4,
-    rate: Annotated[
-        float | None,
-        typer.Option(min=0.1, callback=finite, help="So many publications a second in all instead."),
-    ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, max=DAY, help="How long it is measured.")] = 5.0,
-    size: Annotated[
-        int, typer.Option("--size", "--padding", min=0, max=MAX_SIZE, help="Bytes added to each message.")
-    ] = 0,
-    token: Annotated[str, typer.Option(help="One access token for all members.")] = "",
-    secret: Annotated[
-        str,
-        typer.Option(envvar="HUBBUB_SECRET_KEY", help="The server's key, to sign each member's token with."),
-    ] = "",
-    deflate: Annotated[bool, typer.Option("--deflate", help="Negotiate compression.")] = False,
-    pid: Annotated[
-        int | None, typer.Option(help="The server's process; on this machine it is found by its port.")
-    ] = None,
-    pin_server: Annotated[
-        bool, typer.Option("--pin-server", help="Keep the server off the client's core while it is measured.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    url: str,
+    *,
+    members: int,
+    rooms: int,
+    in_flight: int,
+    rate: float | None,
+    seconds: float,
+    size: int,
+    token: str,
+    secret: str,
+    deflate: bool,
+    pid: int | None,
+    pin_server: bool,
+    as_json: bool,
 ) -> None:
-    """Load a running server; print deliveries per second and latency percentiles."""
+    """Load a running server, and print what came of it: the options of `hubbub bench`."""
     host, port = address(url or _running() or DEFAULT_ADDRESS)
     server = _process(pid, host, port)
     plan = Plan(

@@ -1,33 +1,19 @@
-"""The command line."""
+"""The command line.
 
-import json
-import secrets
+Each command imports what it runs when it runs: the web server, the database and the settings cost more than most commands
+have to do, and `--help` and `--version` need none of them.
+"""
+
+import math
 from typing import Annotated
 
 import typer
 
-from hubbub import ConfigurationError, TokenIssuer, __version__
-from hubbub.database.schema import State
-from hubbub.jobs.jobs import CONCURRENCY
-from hubbub.server.app import create_app
-from hubbub.server.bench_command import DEFAULT_ADDRESS, bench
-from hubbub.server.checks import run_checks
-from hubbub.server.data_dir import running_at
-from hubbub.server.durations import seconds
-from hubbub.server.jobs_worker import run_worker
-from hubbub.server.schema import database_address, migrate_schema
-from hubbub.server.serving import serve as run_server
-from hubbub.server.settings import load_settings
-from hubbub.server.signing_keys import LEAST_BYTES, SigningKeys, signing_keys
-from hubbub.server.tokens import issue_code, sign_in_link
+from hubbub import ConfigurationError, __version__
 
-DONE = {
-    State.EMPTY: "tables made.",
-    State.OLD: "brought up to date.",
-    State.CURRENT: "up to date already.",
-    State.NEWER: "has the tables of a later version already, which this one can use.",
-}
-"""What `hubbub migrate` says of a database that was so."""
+A_DAY = 86_400.0
+LARGEST = 1 << 24
+"""Bytes that `hubbub bench` adds to a message. What a server takes at all is less; the client would hold every byte of more."""
 
 app = typer.Typer(
     name="hubbub",
@@ -74,6 +60,9 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Processes; more than one needs Redis.")] = 1,
 ) -> None:
     """Run the server."""
+    from hubbub.server.serving import serve as run_server
+    from hubbub.server.settings import load_settings
+
     run_server(load_settings(), host, port, workers)
 
 
@@ -87,6 +76,10 @@ def worker(
     ] = None,
 ) -> None:
     """Run background jobs only, beside a server on the same Redis and database."""
+    from hubbub.jobs.jobs import CONCURRENCY
+    from hubbub.server.jobs_worker import run_worker
+    from hubbub.server.settings import load_settings
+
     settings = load_settings()
     run_worker(settings, concurrency or settings.jobs_concurrency or CONCURRENCY)
 
@@ -98,23 +91,20 @@ def token(
     ttl: Annotated[str, typer.Option(metavar="TIME", help="How long it is good: 15m, 1h, 1d.")] = "1h",
 ) -> None:
     """Print an access token, and on a second line a link that signs in once."""
-    settings = load_settings()
-    issuer = TokenIssuer(signing_keys(settings).current)
-    scopes = frozenset({"admin"} if admin else ())
+    from hubbub.server.token_command import access_and_link
+
     try:
-        duration = seconds(ttl)
-        access = issuer.issue(user, ttl=duration, scopes=scopes)
-        code = issue_code(issuer, user, ttl=duration, scopes=scopes)
+        lines = access_and_link(user, ttl, admin=admin)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    typer.echo(access)
-    address = settings.public_url or running_at(settings.data_dir) or DEFAULT_ADDRESS
-    typer.echo(sign_in_link(address, code))
+    typer.echo("\n".join(lines))
 
 
 @app.command()
 def check() -> None:
     """Check the settings and every configured part; exit 1 if anything is wrong."""
+    from hubbub.server.checks import run_checks
+
     wrong = False
     for result in run_checks():
         typer.echo(str(result))
@@ -125,17 +115,81 @@ def check() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database up to date; `serve` does so by itself on SQLite."""
-    settings = load_settings()
-    before = migrate_schema(settings)
-    typer.echo(f"{database_address(settings)}: {DONE[before]}")
+    from hubbub.server.migrate_command import bring_up_to_date
+
+    typer.echo(bring_up_to_date())
 
 
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document of the HTTP API."""
-    # The document says nothing of the secret, so none is made in DATA_DIR for it.
-    keys = SigningKeys(secrets.token_hex(LEAST_BYTES))
-    typer.echo(json.dumps(create_app(load_settings(), keys).openapi(), indent=2, ensure_ascii=False))
+    from hubbub.server.openapi_command import document
+
+    typer.echo(document())
 
 
-app.command()(bench)
+def finite(value: float | None) -> float | None:
+    """Return an option's number.
+
+    Raises:
+        typer.BadParameter: it is infinite: a bound would have to be some number.
+    """
+    if value is None or math.isfinite(value):
+        return value
+    raise typer.BadParameter(f"{value} is no finite number.")
+
+
+@app.command()
+def bench(
+    url: Annotated[
+        str,
+        typer.Argument(help="The server; without one the server that runs on DATA_DIR.", show_default=False),
+    ] = "",
+    members: Annotated[
+        int,
+        typer.Option("--members", "--subscribers", min=1, help="Members of each room; all publish in turn."),
+    ] = 100,
+    rooms: Annotated[int, typer.Option(min=1, help="Rooms.")] = 1,
+    in_flight: Annotated[
+        int, typer.Option(min=1, help="Publications on the way at any time, in each room.")
+    ] = 4,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.1, callback=finite, help="So many publications a second in all instead."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, max=A_DAY, help="How long it is measured.")] = 5.0,
+    size: Annotated[
+        int, typer.Option("--size", "--padding", min=0, max=LARGEST, help="Bytes added to each message.")
+    ] = 0,
+    token: Annotated[str, typer.Option(help="One access token for all members.")] = "",
+    secret: Annotated[
+        str,
+        typer.Option(envvar="HUBBUB_SECRET_KEY", help="The server's key, to sign each member's token with."),
+    ] = "",
+    deflate: Annotated[bool, typer.Option("--deflate", help="Negotiate compression.")] = False,
+    pid: Annotated[
+        int | None, typer.Option(help="The server's process; on this machine it is found by its port.")
+    ] = None,
+    pin_server: Annotated[
+        bool, typer.Option("--pin-server", help="Keep the server off the client's core while it is measured.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Load a running server; print deliveries per second and latency percentiles."""
+    from hubbub.server.bench_command import bench as load_server
+
+    load_server(
+        url,
+        members=members,
+        rooms=rooms,
+        in_flight=in_flight,
+        rate=rate,
+        seconds=seconds,
+        size=size,
+        token=token,
+        secret=secret,
+        deflate=deflate,
+        pid=pid,
+        pin_server=pin_server,
+        as_json=as_json,
+    )

@@ -1,5 +1,6 @@
 """Jobs as the HTTP API shows them: there they are called tasks."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -78,9 +79,10 @@ class Line(BaseModel):
 
 
 class Log(BaseModel):
-    """What a job's attempts noted, in order."""
+    """The last of what a job's attempts noted, in order."""
 
     lines: list[Line]
+    omitted: int = Field(description="How many lines there are before these.")
 
 
 def shown(job: JobView) -> Task:
@@ -97,6 +99,11 @@ def owned_page(found: Page, counts: dict[Status, int]) -> OwnedTasks:
     """Show a page of everybody's jobs."""
     tasks = [OwnedTask(**job.public(), cancelling=job.is_cancelling, owner=job.owner) for job in found.jobs]
     return OwnedTasks(tasks=tasks, counts=counts, next_cursor=found.next_cursor)
+
+
+def log(noted: Sequence[LogLine], limit: int) -> Log:
+    """Show the last lines of a log."""
+    return Log(lines=[line(each) for each in noted[-limit:]], omitted=max(len(noted) - limit, 0))
 
 
 def line(noted: LogLine) -> Line:

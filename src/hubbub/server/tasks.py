@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from hubbub import Hub, Identity, LimitExceeded
-from hubbub.jobs import Jobs, JobView, Status, UnknownJob
+from hubbub.jobs import Jobs, JobView, Status, UnknownJob, UnknownTask
 from hubbub.server.nodes import Cursor, Limit
 from hubbub.server.scopes import administrator, signed_in
 from hubbub.server.task_views import (
@@ -17,14 +17,16 @@ from hubbub.server.task_views import (
     Start,
     Task,
     Tasks,
-    line,
+    log,
     owned_page,
     page,
     shown,
 )
 
-UNFINISHED = 1000
-"""Jobs of one user that may wait and run."""
+UNFINISHED = 100
+"""Jobs of one user that may wait and run: whoever comes next waits for no more than these."""
+MOST = 1000
+"""Jobs that one list holds; a user with a few more than `UNFINISHED` is within it."""
 
 
 def task_routes(hub: Hub, jobs: Jobs) -> APIRouter:
@@ -44,13 +46,9 @@ def task_routes(hub: Hub, jobs: Jobs) -> APIRouter:
     @router.post("/", status_code=202, summary="Start a task")
     async def start(body: Start, identity: somebody, request: Request, response: Response) -> Task:
         """Of a kind that clients may start. It runs in the background; its progress is told on the channel `job:{id}`."""
-        counts = await jobs.counts(identity.user_id)
-        if counts[Status.PENDING] + counts[Status.RUNNING] >= UNFINISHED:
-            raise LimitExceeded(f"{UNFINISHED} of your jobs are not finished yet: wait, or cancel some.")
-        key = None if body.idempotency_key is None else own_key(identity, body.idempotency_key)
-        made = await jobs.start(identity, body.kind, body.params, key=key)
-        response.headers["Location"] = f"{request.url.path.rstrip('/')}/{made.job.id}"
-        return shown(made.job)
+        job = await started(jobs, identity, body)
+        response.headers["Location"] = f"{request.url.path.rstrip('/')}/{job.id}"
+        return shown(job)
 
     @router.get("", include_in_schema=False)
     @router.get("/", summary="List my jobs")
@@ -78,14 +76,16 @@ def task_routes(hub: Hub, jobs: Jobs) -> APIRouter:
         return shown(await jobs.cancel(job.id))
 
     @router.post("/{task_id}/retry", summary="Have a job begin anew")
-    async def retry(job: theirs) -> Task:
+    async def retry(job: theirs, identity: somebody) -> Task:
         """One that failed or was cancelled, with all its attempts; 409 for any other."""
+        if job.owner == identity.user_id and await is_full(jobs, identity.user_id):
+            raise too_many()
         return shown(await jobs.retry(job.id))
 
     @router.get("/{task_id}/logs", summary="Read what a job noted")
-    async def logs(job: theirs) -> Log:
-        """In all its attempts, in order."""
-        return Log(lines=[line(noted) for noted in await jobs.logs(job.id)])
+    async def logs(job: theirs, limit: Limit = 100) -> Log:
+        """The last lines, in order, of all its attempts."""
+        return log(await jobs.logs(job.id), limit)
 
     return router
 
@@ -109,6 +109,54 @@ def admin_task_routes(hub: Hub, jobs: Jobs) -> APIRouter:
         return owned_page(found, await jobs.counts(owner))
 
     return router
+
+
+async def started(jobs: Jobs, identity: Identity, body: Start) -> JobView:
+    """Start a job of somebody's; with the key of one that is not finished, return that one, however many there are.
+
+    Raises:
+        UnknownTask: there is none of that kind that clients may start. Which others there are is not told.
+        LimitExceeded: too many of theirs are not finished.
+    """
+    key = None if body.idempotency_key is None else own_key(identity, body.idempotency_key)
+    if await is_full(jobs, identity.user_id):
+        known = None if key is None else await keyed(jobs, identity.user_id, body.kind, key)
+        if known is None:
+            raise too_many()
+        return known
+    try:
+        return (await jobs.start(identity, body.kind, body.params, key=key)).job
+    except UnknownTask:
+        raise UnknownTask(f"There is no task {body.kind!r} that may be started here.") from None
+
+
+async def is_full(jobs: Jobs, user_id: str) -> bool:
+    """Say whether somebody has as many unfinished jobs as they may have.
+
+    Nothing is locked: those who ask at the same moment are all told the same, and pass it by a few.
+    """
+    return await unfinished(jobs, user_id) >= UNFINISHED
+
+
+async def unfinished(jobs: Jobs, owner: str) -> int:
+    """Count somebody's jobs that wait or run."""
+    counts = await jobs.counts(owner)
+    return counts[Status.PENDING] + counts[Status.RUNNING]
+
+
+async def keyed(jobs: Jobs, owner: str, kind: str, key: str) -> JobView | None:
+    """Find somebody's unfinished job with a key."""
+    for status in (Status.PENDING, Status.RUNNING):
+        found = await jobs.list(owner=owner, kind=kind, status=status, limit=MOST)
+        for job in found.jobs:
+            if job.key == key:
+                return job
+    return None
+
+
+def too_many() -> LimitExceeded:
+    """Say that somebody has to wait."""
+    return LimitExceeded(f"{UNFINISHED} of your jobs are not finished yet: wait, or cancel some.")
 
 
 def own_key(identity: Identity, key: str) -> str:

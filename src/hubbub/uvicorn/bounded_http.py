@@ -1,6 +1,7 @@
 """uvicorn's HTTP protocol with bounds on the head of a request, and a say in how streams end: it has neither."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable
 from enum import Enum, auto
@@ -21,7 +22,15 @@ answer, so that the client would wait for ever."""
 HEAD_SECONDS = 10.0
 """Long enough for a few hundred bytes over the worst connection."""
 
-REFUSAL = b"The request line or the headers are too large."
+REFUSAL = json.dumps(
+    {
+        "type": "about:blank",
+        "title": "Request Header Fields Too Large",
+        "status": 431,
+        "detail": "The request line or the headers are too large.",
+    }
+).encode()
+"""As every error of the HTTP API (RFC 9457)."""
 
 
 class HeadTooLarge(Exception):
@@ -144,7 +153,7 @@ class BoundedHTTP(HttpToolsProtocol):
             super().send_400_response(msg)
             return
         self.transport.write(
-            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/problem+json\r\n"
             b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(REFUSAL), REFUSAL)
         )
         self.transport.close()

@@ -13,13 +13,31 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "task_board.py"
 
 @pytest.fixture
 def board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setenv("DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/tasks.db")
+    return load(monkeypatch, f"sqlite+aiosqlite:///{tmp_path}/tasks.db")
+
+
+def load(monkeypatch: pytest.MonkeyPatch, url: str):
+    """Import the example with this setting."""
+    monkeypatch.setenv("DATABASE_URL", url)
     spec = importlib.util.spec_from_file_location("task_board", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgresql://ada:secret@db.example/board", "postgresql+asyncpg://ada:***@db.example/board"),
+        ("postgresql+asyncpg://db.example/board", "postgresql+asyncpg://db.example/board"),
+        ("sqlite:///x.db", "sqlite+aiosqlite:///x.db"),
+        ("", "sqlite+aiosqlite:///tasks.db"),
+    ],
+)
+def test_an_address_needs_no_driver(monkeypatch, given, used):
+    assert load(monkeypatch, given).engine.url.render_as_string() == used
 
 
 def http(board) -> httpx2.AsyncClient:

@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,21 @@ def test_the_commands_are_those_that_work():
         "openapi",
         "bench",
     ]
+
+
+@pytest.mark.parametrize("arguments", ["--version", "--help", "bench --help", "token --user ada"])
+def test_what_needs_no_server_and_no_database_imports_neither(arguments):
+    program = (
+        "import sys; from hubbub.server.cli import app; app(standalone_mode=False); "
+        "print('IMPORTED', *{name.partition('.')[0] for name in sys.modules}, *sys.modules)"
+    )
+    command = [sys.executable, "-c", program, *arguments.split()]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = set(result.stdout.partition("IMPORTED")[2].split())
+    assert "typer" in imported
+    heavy = {"sqlalchemy", "alembic", "uvicorn", "prometheus_client", "structlog", "croniter"}
+    settings = set() if "token" in arguments else {"pydantic_settings", "hubbub.bench"}
+    assert imported & (heavy | settings | {"hubbub.server.app"}) == set()
 
 
 async def test_a_token_and_a_link_are_printed(folder):

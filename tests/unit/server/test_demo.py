@@ -25,3 +25,7 @@ def test_what_it_takes(demo, params):
 def test_it_is_bounded(demo, params):
     with pytest.raises(InvalidParams):
         demo.parameters.write(params)
+
+
+def test_real_tasks_go_first(demo):
+    assert demo.priority < 0

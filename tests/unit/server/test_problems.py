@@ -5,6 +5,7 @@ import pytest
 from fastapi import FastAPI
 
 from hubbub import ErrorCode, HubbubError, PublishError, PublishUncertain, TooLarge
+from hubbub.database import DatabaseUnavailable
 from hubbub.server.problems import STATUS, add_problems
 
 PUBLISH = "/api/v1/channels/room:general/publish"
@@ -105,9 +106,13 @@ def raising(error: Exception) -> httpx2.AsyncClient:
 
 @pytest.mark.parametrize(
     ("error", "name"),
-    [(PublishError("no room"), "unavailable"), (PublishUncertain("who knows"), "uncertain")],
+    [
+        (PublishError("no room"), "unavailable"),
+        (PublishUncertain("who knows"), "uncertain"),
+        (DatabaseUnavailable("It is away."), "unavailable"),
+    ],
 )
-async def test_a_publication_that_was_not_taken_may_be_repeated(error, name):
+async def test_what_was_not_taken_may_be_repeated(error, name):
     async with raising(error) as client:
         response = await client.get("/")
     assert check(response, 503)["type"] == f"urn:hubbub:error:{name}"

@@ -1,6 +1,6 @@
 from hubbub.jobs import JobView, LogLine, Status
 from hubbub.jobs.job import Page
-from hubbub.server.task_views import line, owned_page, page, shown
+from hubbub.server.task_views import line, log, owned_page, page, shown
 
 JOB = JobView(
     "j", "demo", Status.RUNNING, None, None, 0, {}, 1, 4, 40, "On it", None, None, True, 0, 0, 1500, None
@@ -39,3 +39,7 @@ def test_a_line():
         "level": "info",
         "text": "x",
     }
+
+
+def test_a_log_without_lines():
+    assert log([], 100).model_dump() == {"lines": [], "omitted": 0}

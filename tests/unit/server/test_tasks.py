@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from hubbub.jobs import JobContext
 from hubbub.server import tasks
 
 TASKS = "/api/v1/tasks/"
@@ -153,8 +154,74 @@ async def test_there_is_a_bound_on_what_one_user_leaves_waiting(running, ada, be
     async with running(jobs_concurrency=0) as client:
         for _ in range(2):
             await start(client, ada)
-        assert (await client.post(TASKS, headers=ada, json={"kind": "demo"})).status_code == 429
+        refused = await client.post(TASKS, headers=ada, json={"kind": "demo"})
+        assert (refused.status_code, refused.json()["type"]) == (429, "urn:hubbub:error:limit_exceeded")
+        assert refused.json()["detail"] == "2 of your jobs are not finished yet: wait, or cancel some."
         await start(client, bearer("bob"))
+
+
+async def test_whoever_retries_is_within_the_same_bound(running, ada, bearer, monkeypatch):
+    monkeypatch.setattr(tasks, "UNFINISHED", 2)
+    async with running(jobs_concurrency=0) as client:
+        cancelled = await start(client, ada)
+        await client.post(f"{TASKS}{cancelled['id']}/cancel", headers=ada)
+        others = [await start(client, ada) for _ in range(2)]
+        again = f"{TASKS}{cancelled['id']}/retry"
+        refused = await client.post(again, headers=ada)
+        assert (refused.status_code, refused.json()["type"]) == (429, "urn:hubbub:error:limit_exceeded")
+        assert (await client.get(TASKS + cancelled["id"], headers=ada)).json()["status"] == "cancelled"
+        await client.post(f"{TASKS}{others[0]['id']}/cancel", headers=ada)
+        assert (await client.post(again, headers=ada)).status_code == 200
+        # An administrator has no such jobs, and knows what they do.
+        admin = bearer("root", "admin")
+        assert (await client.post(f"{TASKS}{others[0]['id']}/retry", headers=admin)).status_code == 200
+
+
+async def test_at_the_bound_a_key_still_finds_its_job(running, ada, bearer, monkeypatch):
+    monkeypatch.setattr(tasks, "UNFINISHED", 2)
+    body = {"kind": "demo", "idempotency_key": "k"}
+    async with running(jobs_concurrency=0) as client:
+        made = (await client.post(TASKS, headers=ada, json=body)).json()
+        await start(client, ada)
+        again = await client.post(TASKS, headers=ada, json=body)
+        assert (again.status_code, again.json()["id"]) == (202, made["id"])
+        assert again.headers["location"] == TASKS + made["id"]
+        for refused in (body | {"idempotency_key": "l"}, body | {"kind": "other"}):
+            assert (await client.post(TASKS, headers=ada, json=refused)).status_code == 429
+        assert (await client.post(TASKS, headers=bearer("bob"), json=body)).json()["id"] != made["id"]
+
+
+async def test_what_clients_may_not_start_is_not_told_from_what_is_not_there(running, ada, monkeypatch):
+    def add_secret(jobs):
+        @jobs.task(name="secret")
+        async def secret() -> None: ...
+
+    monkeypatch.setattr("hubbub.server.jobs.add_demo", add_secret)
+    async with running(jobs_concurrency=0) as client:
+        answers = [
+            await client.post(TASKS, headers=ada, json={"kind": kind, "params": {"x": 1}})
+            for kind in ("secret", "public")
+        ]
+        assert [answer.status_code for answer in answers] == [404, 404]
+        said, expected = (answer.text.replace("secret", "public") for answer in answers)
+        assert said == expected
+
+
+async def test_a_log_is_answered_from_its_end(running, ada, monkeypatch):
+    def add_talker(jobs):
+        @jobs.task(name="talk", public=True)
+        async def talk(ctx: JobContext) -> None:
+            for number in range(7):
+                ctx.log(number)
+
+    monkeypatch.setattr("hubbub.server.jobs.add_demo", add_talker)
+    async with running() as client:
+        made = (await client.post(TASKS, headers=ada, json={"kind": "talk"})).json()
+        await until(client, ada, made["id"], "completed")
+        for query, texts, omitted in (("", "0123456", 0), ("?limit=7", "0123456", 0), ("?limit=2", "56", 5)):
+            answer = (await client.get(f"{TASKS}{made['id']}/logs{query}", headers=ada)).json()
+            assert ("".join(line["text"] for line in answer["lines"]), answer["omitted"]) == (texts, omitted)
+        assert (await client.get(f"{TASKS}{made['id']}/logs?limit=501", headers=ada)).status_code == 422
 
 
 async def test_administrators_see_everybodys(running, ada, bearer):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -84,6 +85,19 @@ async def test_a_head_is_taken_up_to_its_bounds(connect, sent, expected):
         assert await status(reader) == expected
         if expected != 200:
             assert await reader.read() == b""
+
+
+async def test_a_refusal_is_a_problem_document(connect):
+    async with connect() as (reader, writer):
+        writer.write(request(f"X: {'x' * LINE_BYTES}"))
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert b"\r\ncontent-type: application/problem+json\r\n" in head
+        assert json.loads(body) == {
+            "type": "about:blank",
+            "title": "Request Header Fields Too Large",
+            "status": 431,
+            "detail": "The request line or the headers are too large.",
+        }
 
 
 @pytest.mark.parametrize("piece", [b"X: y\r\n", b"x"])

@@ -427,9 +427,9 @@ export class Jobs extends Emitter {
     return this.#client._ask("POST", `tasks/${encodeURIComponent(id)}/retry`);
   }
 
-  /** Read what it noted. @param {string} id @returns {Promise<{lines: JobLine[]}>} */
-  logs(id) {
-    return this.#client._ask("GET", `tasks/${encodeURIComponent(id)}/logs`);
+  /** Read the last lines that it noted. @param {string} id @param {{limit?: number}} [query] @returns {Promise<{lines: JobLine[], omitted: number}>} */
+  logs(id, query = {}) {
+    return this.#client._ask("GET", `tasks/${encodeURIComponent(id)}/logs${queryText(query)}`);
   }
 
   /** Follow a job to its end. The same id gives the same watch until it has ended. @param {string} id @returns {JobWatch} */

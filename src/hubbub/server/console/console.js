@@ -4,7 +4,7 @@ import { HubbubClient } from "../hubbub.js";
 import { byId } from "./dom.js";
 import { closeDrawer, prepareDrawers } from "./drawers.js";
 import { dismissNewest, showNotices } from "./notices.js";
-import { exchange, fromText, restore, signOut, SignInError, takeCode } from "./session.js";
+import { exchange, fromText, isAdministrator, restore, signOut, SignInError, takeCode } from "./session.js";
 import { Shell } from "./shell.js";
 import { showStatus } from "./status.js";
 
@@ -41,7 +41,7 @@ function signedIn(session) {
 function begin(session) {
   // Asked before every connection, and undefined where the cookie speaks for the user.
   const client = new HubbubClient({ token: () => session.token });
-  const shell = new Shell(client, session.userId);
+  const shell = new Shell(client, session.userId, () => isAdministrator(session));
   const stopStatus = showStatus(client, () => askToSignIn("Your sign-in has ended. What you wrote is kept."));
   showNotices(client);
   const stop = () => {

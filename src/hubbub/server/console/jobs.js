@@ -9,6 +9,10 @@ import { Queue } from "./queue.js";
 const PAGE = 20;
 /** So many are followed at once; a connection reads a bounded number of channels. */
 const FOLLOWED = 60;
+/** Milliseconds after which those for which there was no place are looked at. */
+const EVERY = 2_000;
+/** More than one may have unfinished. */
+const MOST = 500;
 
 export class JobsView {
   /** Those that are not finished. */
@@ -17,6 +21,7 @@ export class JobsView {
   /** @type {Map<string, JobCard>} */ #cards = new Map();
   /** @type {Map<string, import("../hubbub.js").JobWatch>} */ #watches = new Map();
   /** @type {string | null} */ #cursor = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   #client;
   #changed;
   #queue;
@@ -26,11 +31,12 @@ export class JobsView {
   /**
    * @param {import("../hubbub.js").HubbubClient} client
    * @param {() => void} changed called when what the sidebar shows of it changes
+   * @param {() => Promise<boolean>} isAdministrator
    */
-  constructor(client, changed) {
+  constructor(client, changed, isAdministrator) {
     this.#client = client;
     this.#changed = changed;
-    this.#queue = new Queue(client);
+    this.#queue = new Queue(client, isAdministrator);
     const { signal } = this.#stop;
     byId("job-list").replaceChildren();
     byId("demo-form").addEventListener("submit", (/** @type {SubmitEvent} */ event) => void this.#start(event), { signal });
@@ -51,6 +57,7 @@ export class JobsView {
   end() {
     this.show(false);
     this.#stop.abort();
+    clearTimeout(this.#timer);
     this.#queue.end();
     for (const off of this.#offs) off();
     for (const watch of this.#watches.values()) watch.stop();
@@ -63,7 +70,9 @@ export class JobsView {
     const [steps, seconds] = [byId("demo-steps").valueAsNumber, byId("demo-seconds").valueAsNumber];
     byId("demo-error").textContent = "";
     try {
-      this.#show(await this.#client.jobs.start("demo", { steps, seconds, fail: byId("demo-fail").checked }));
+      const job = await this.#client.jobs.start("demo", { steps, seconds, fail: byId("demo-fail").checked });
+      this.#show(job);
+      this.#cards.get(job.id)?.element.scrollIntoView({ block: "nearest" });
     } catch (error) {
       byId("demo-error").textContent = told(error);
     }
@@ -78,6 +87,7 @@ export class JobsView {
       if (cursor !== null || this.#cards.size === 0) this.#cursor = next;
       for (const job of tasks) this.#show(job);
       byId("jobs-problem").textContent = "";
+      if (cursor === null && next !== null) await this.#readUnfinished();
     } catch (error) {
       byId("jobs-problem").textContent = told(error);
     }
@@ -94,6 +104,48 @@ export class JobsView {
     else if (!this.#watches.has(job.id)) this.#update(known, job);
     if (!isFinished(job)) this.#follow(job.id);
     this.#count();
+  }
+
+  /** Read all that are not finished: those that are not followed are known from here only, and take the places that are free. */
+  async #readUnfinished() {
+    const [running, pending] = await Promise.all([
+      this.#client.jobs.list({ status: "running", limit: MOST }), this.#client.jobs.list({ status: "pending", limit: MOST }),
+    ]);
+    // Those that began first end first.
+    const listed = [...running.tasks.reverse(), ...pending.tasks.reverse()];
+    for (const job of listed) this.#show(job);
+    const ids = new Set(listed.map(({ id }) => id));
+    for (const { job } of this.#unfollowed()) {
+      if (!ids.has(job.id) && !this.#stop.signal.aborted) await this.#reread(job.id);
+    }
+  }
+
+  /** @param {string} id */
+  async #reread(id) {
+    try {
+      this.#show(await this.#client.jobs.get(id));
+    } catch (error) {
+      if (/** @type {any} */ (error).code !== "not_found") throw error;
+      this.#cards.get(id)?.element.remove();
+      this.#cards.delete(id);
+      this.#count();
+    }
+  }
+
+  /** Those that are not finished, as far as is known, and for which there was no place. */
+  #unfollowed() {
+    return [...this.#cards.values()].filter(({ job }) => !isFinished(job) && !this.#watches.has(job.id));
+  }
+
+  /** As long as there are such, look at them now and then. */
+  #lookLater() {
+    if (this.#timer !== undefined || this.#stop.signal.aborted || this.#unfollowed().length === 0) return;
+    this.#timer = setTimeout(async () => {
+      // What fails now is tried again then.
+      if (!document.hidden && this.#client.state.name === "connected") await this.#readUnfinished().catch(() => {});
+      this.#timer = undefined;
+      this.#lookLater();
+    }, EVERY);
   }
 
   /** @param {JobData} job */
@@ -142,6 +194,7 @@ export class JobsView {
   }
 
   #count() {
+    this.#lookLater();
     const open = [...this.#cards.values()].filter(({ job }) => !isFinished(job)).length;
     if (open === this.open) return;
     this.open = open;

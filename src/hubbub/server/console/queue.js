@@ -8,15 +8,19 @@ const LATEST = 20;
 
 export class Queue {
   #client;
-  /** Whether the user is known to be no administrator. */
-  #refused = false;
+  #isAdministrator;
+  /** Whether the user may look; null where that is not known. @type {boolean | null} */ #allowed = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   #visible = false;
   #over = false;
 
-  /** @param {import("../hubbub.js").HubbubClient} client */
-  constructor(client) {
+  /**
+   * @param {import("../hubbub.js").HubbubClient} client
+   * @param {() => Promise<boolean>} isAdministrator
+   */
+  constructor(client, isAdministrator) {
     this.#client = client;
+    this.#isAdministrator = isAdministrator;
     byId("queue").hidden = true;
   }
 
@@ -25,6 +29,7 @@ export class Queue {
     if (visible === this.#visible) return;
     this.#visible = visible;
     clearTimeout(this.#timer);
+    this.#allowed = null; // whoever signed in again may have another token
     if (visible) void this.#look();
   }
 
@@ -35,19 +40,21 @@ export class Queue {
   }
 
   async #look() {
-    if (this.#refused || this.#over) return;
     if (!document.hidden) await this.#read();
     clearTimeout(this.#timer);
-    if (this.#visible && !this.#over && !this.#refused) this.#timer = setTimeout(() => void this.#look(), EVERY);
+    if (this.#visible && !this.#over && this.#allowed !== false) this.#timer = setTimeout(() => void this.#look(), EVERY);
   }
 
   async #read() {
     try {
+      this.#allowed ??= await this.#isAdministrator();
+      byId("queue").hidden ||= !this.#allowed;
+      if (!this.#allowed || this.#over) return;
       const page = await this.#client.jobs.all({ limit: LATEST });
       if (!this.#over) this.#draw(page);
     } catch (error) {
       const { code, message } = /** @type {import("../hubbub.js").HubbubError} */ (error);
-      if (code === "forbidden" || code === "unauthorized") this.#refused = true;
+      if (code === "forbidden" || code === "unauthorized") this.#allowed = false;
       byId("queue-problem").textContent = message;
       byId("queue-problem").hidden = false;
     }

@@ -66,6 +66,18 @@ export async function restore() {
   return { userId };
 }
 
+/**
+ * Whether a session has the scope `admin`.
+ * @param {Session} session
+ */
+export async function isAdministrator({ token }) {
+  const response = await ask("api/v1/me", token ? { headers: { authorization: `Bearer ${token}` } } : {});
+  if (response.status === 401) return false;
+  if (!response.ok) throw new SignInError(await detail(response, "The server does not say who you are."));
+  const { scopes } = await response.json();
+  return scopes.includes("admin");
+}
+
 /** Forget who was signed in at this tab, and the browser's cookie. */
 export async function signOut() {
   sessionStorage.setItem(KEY, SIGNED_OUT);

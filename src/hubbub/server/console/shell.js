@@ -22,11 +22,12 @@ export class Shell {
   /**
    * @param {import("../hubbub.js").HubbubClient} client
    * @param {string} self the user's id
+   * @param {() => Promise<boolean>} isAdministrator
    */
-  constructor(client, self) {
+  constructor(client, self, isAdministrator) {
     this.#client = client;
     this.#self = self;
-    this.#jobs = new JobsView(client, () => this.#changed());
+    this.#jobs = new JobsView(client, () => this.#changed(), isAdministrator);
     const { signal } = this.#stop;
     byId("user-id").textContent = displayName(self);
     byId("avatar-self").replaceChildren(avatar(displayName(self)));
