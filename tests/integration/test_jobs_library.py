@@ -265,7 +265,9 @@ async def test_delays_and_options(jobs):
 
     async with jobs:
         later = await step.using(delay=timedelta(hours=1), owner="ada", key="k", priority=7).enqueue()
-        assert later.job.due - later.job.created == pytest.approx(3_600_000, abs=50)  # read one after the other
+        assert later.job.due - later.job.created == pytest.approx(
+            3_600_000, abs=50
+        )  # read one after the other
         assert (later.job.owner, later.job.key, later.job.priority) == ("ada", "k", 7)
         then = datetime.now(UTC) + timedelta(days=1)
         assert (await step.using(at=then).enqueue()).job.due == int(then.timestamp() * 1000)
