@@ -72,7 +72,7 @@ async def test_another_kind_of_database_is_not_the_hubs(url, tmp_path, shared_po
     )
     elsewhere = engine(other)
     async with app(url) as one, elsewhere.connect() as connection:
-        with pytest.raises(ConfigurationError, match="hub's database is"):
+        with pytest.raises(ConfigurationError, match="Hubbub's database is"):
             await one.hub.publish(CHANNEL, "said", 1, transaction=connection)
     await elsewhere.dispose()
 

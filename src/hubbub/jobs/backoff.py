@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hubbub.exceptions import ConfigurationError
+from hubbub.jobs.bounds import LONGEST_WAIT, is_number, is_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class Backoff:
     Args:
         first: seconds after the first attempt.
         factor: by which each is longer than the one before.
-        most: seconds that none is longer than.
+        most: seconds that none is longer than; at most a year.
         jitter: the part of each wait that is drawn by lot, so that what failed together does not come back together.
 
     Raises:
@@ -27,14 +28,15 @@ class Backoff:
     jitter: float = 0.5
 
     def __post_init__(self) -> None:
-        if (
-            self.first < 0
-            or not 1 <= self.factor <= 100
-            or self.most < self.first
-            or not 0 <= self.jitter <= 1
+        if not (
+            is_seconds(self.first)
+            and is_number(self.most, self.first, LONGEST_WAIT)
+            and is_number(self.factor, 1, 100)
+            and is_number(self.jitter, 0, 1)
         ):
             raise ConfigurationError(
-                f"{self} cannot be: first is 0 or more, factor from 1 to 100, most at least first, jitter from 0 to 1."
+                f"{self} cannot be: first is 0 or more, factor from 1 to 100, most at least first and "
+                "at most a year in seconds, jitter from 0 to 1."
             )
 
     def after(self, attempt: int, draw: Callable[[], float] = random.random) -> float:

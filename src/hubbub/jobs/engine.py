@@ -120,7 +120,8 @@ class Engine(Protocol):
     """Keeps jobs and has them run. An async context manager.
 
     Every method raises `hubbub.exceptions.Unavailable` where what it needs cannot be reached; nothing has been done then, or
-    for what changes something it is unknown whether it has.
+    for what changes something it is unknown whether it has. Ids, owners and kinds are any text: where none can be stored like that,
+    there is no such job.
     """
 
     async def enqueue(
@@ -134,6 +135,7 @@ class Engine(Protocol):
 
         Raises:
             ConfigurationError: the engine cannot join the transaction.
+            TypeError: it is no transaction at all.
         """
         ...
 
@@ -142,11 +144,19 @@ class Engine(Protocol):
         ...
 
     async def list(self, query: Query) -> Page:
-        """Return jobs, the newest first. Walking the pages shows each job that was there all the time exactly once."""
+        """Return jobs, the newest first. Walking the pages shows each job that was there all the time exactly once.
+
+        Raises:
+            BadRequest: the limit is not positive, or the cursor is none that a page can have handed out.
+        """
         ...
 
     async def counts(self, owner: str | None = None) -> dict[Status, int]:
         """Return how many jobs there are of each status, zeros too; of one owner or of all."""
+        ...
+
+    async def unfinished(self, owner: str) -> int:
+        """Return how many jobs of an owner wait or run. Cheap, however many are finished."""
         ...
 
     async def logs(self, job_id: str) -> Sequence[LogLine]:

@@ -13,8 +13,11 @@
      └─ RetryLater             raised by a task: it is tried again after so many seconds
 """
 
+import math
+
 from hubbub.codes import ErrorCode
 from hubbub.exceptions import HubbubError, Refusal
+from hubbub.jobs.bounds import LONGEST_WAIT, is_number
 
 
 class UnknownJob(Refusal):
@@ -55,10 +58,18 @@ class RetryLater(HubbubError):
     """Raised by a task to be tried again; it counts as an attempt.
 
     Args:
-        after: seconds until then.
+        after: seconds until then; less than 0 is at once, and the most is a year.
         message: what is stored as the error meanwhile.
+
+    Raises:
+        TypeError: `after` is no number.
+        ValueError: it is not finite, or longer than a year.
     """
 
     def __init__(self, after: float, message: str = "To be tried again later.") -> None:
+        if not isinstance(after, int | float):
+            raise TypeError(f"RetryLater takes a number of seconds, not {after!r}.")
+        if not is_number(after, -math.inf, LONGEST_WAIT):
+            raise ValueError(f"RetryLater takes a number of seconds, of at most a year, not {after!r}.")
         super().__init__(message)
         self.after = after

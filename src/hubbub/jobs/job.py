@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from hubbub.clock import rfc3339
+from hubbub.jobs.bounds import HIGHEST, LOWEST, NAME, is_name, is_priority
+from hubbub.jobs.errors import InvalidParams
 
 
 class Status(StrEnum):
@@ -40,6 +42,9 @@ class Draft:
         priority: higher ones first.
         delay: milliseconds until it may begin.
         due: milliseconds since 1970 at which it may begin; takes the place of `delay`.
+
+    Raises:
+        InvalidParams: a kind, owner or key that no database takes, or a priority out of range.
     """
 
     id: str
@@ -51,6 +56,13 @@ class Draft:
     priority: int = 0
     delay: int = 0
     due: int | None = None
+
+    def __post_init__(self) -> None:
+        for what, text in (("kind", self.kind), ("owner", self.owner), ("key", self.key)):
+            if text is not None and not is_name(text):
+                raise InvalidParams(f"{what} is a text of at most {NAME} characters that can be printed.")
+        if not is_priority(self.priority):
+            raise InvalidParams(f"priority is a whole number from {LOWEST} to {HIGHEST}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,31 @@
 """`Jobs`: what an application holds."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
+
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hubbub.database.database import Database
 from hubbub.exceptions import BadRequest, ConfigurationError, Forbidden
 from hubbub.hub.identity import Identity
 from hubbub.hub.ids import SecretIds
 from hubbub.jobs.backoff import Backoff
+from hubbub.jobs.bounds import is_seconds, is_whole
+from hubbub.jobs.context import JobContext
 from hubbub.jobs.engine import Crew, Engine, Listener
-from hubbub.jobs.errors import InvalidParams, JobTooLarge, UnknownJob, UnknownTask
+from hubbub.jobs.errors import JobTooLarge, UnknownJob, UnknownTask
 from hubbub.jobs.job import Draft, Enqueued, JobView, LogLine, Page, Query, Status
+from hubbub.jobs.options import Options, due, milliseconds
 from hubbub.jobs.running import Running
 from hubbub.jobs.schedules import Cron, Schedule
 from hubbub.jobs.sql import SqlEngine
-from hubbub.jobs.task import Decorator, Options, Permission, Task
+from hubbub.jobs.task import Decorator, Permission, Task
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CONCURRENCY = 10
 """Jobs that one process runs at once, when nothing else is said."""
@@ -28,7 +35,6 @@ LARGEST = 1024 * 1024
 """Bytes of JSON that params and results may have, when nothing else is said."""
 TIMEOUT = 300.0
 """Seconds that an attempt may take, when nothing else is said."""
-NAME = 255
 
 
 class Jobs:
@@ -45,28 +51,33 @@ class Jobs:
             made = await resize.enqueue("u-7", width=400)
 
     Args:
-        engine: where the jobs are kept and run: a `Database`, or another `Engine`.
+        engine: where the jobs are kept and run: a `Database`, which its owner has entered; an engine of SQLAlchemy or a URL, which
+            are used for as long as the jobs are entered; or another `Engine`.
         concurrency: how many jobs run at once in this process; 0 for one that only enqueues.
         drain: seconds that running jobs are given when it is left; what is not finished then begins again elsewhere.
         params_bytes: how large params may be, in bytes of JSON.
         result_bytes: how large results may be, in bytes of JSON.
 
     Raises:
-        ConfigurationError: a value that cannot work.
+        ConfigurationError: a value that cannot work; or, when it is entered, the database has not the tables.
     """
 
     def __init__(
         self,
-        engine: Database | Engine,
+        engine: Database | AsyncEngine | str | Engine,
         *,
         concurrency: int = CONCURRENCY,
         drain: float = DRAIN,
         params_bytes: int = LARGEST,
         result_bytes: int = LARGEST,
     ) -> None:
-        if concurrency < 0 or drain < 0:
-            raise ConfigurationError("concurrency and drain are 0 or more.")
-        self.engine: Engine = SqlEngine(engine) if isinstance(engine, Database) else engine
+        if not is_whole(concurrency, 0):
+            raise ConfigurationError("concurrency is a whole number, 0 or more.")
+        if not is_seconds(drain):
+            raise ConfigurationError("drain is a number of seconds, 0 or more.")
+        if not (is_whole(params_bytes, 2) and is_whole(result_bytes, 2)):
+            raise ConfigurationError("params_bytes and result_bytes are whole numbers of bytes, 2 or more.")
+        self.engine = engine_of(engine)
         self.tasks: dict[str, Task[..., Any]] = {}
         """By kind."""
         self._concurrency = concurrency
@@ -76,11 +87,20 @@ class Jobs:
         self._listeners: list[Listener] = []
         self._ids = SecretIds()
         self._exit = AsyncExitStack()
+        self._is_running = False
 
     # ------------------------------------------------------------------------------------------ defining
 
+    @overload
+    def task(self, function: Callable[Concatenate[JobContext, P], R], /) -> Task[P, R]: ...
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+    @overload
     def task(
         self,
+        /,
         *,
         name: str | None = None,
         retries: int = 3,
@@ -90,12 +110,28 @@ class Jobs:
         priority: int = 0,
         cron: str | Cron | None = None,
         public: bool | Permission = False,
-    ) -> Decorator:
-        """Make a task of a function: ``@jobs.task(retries=3, timeout=60)``. A sync one runs in a thread.
+    ) -> Decorator: ...
+
+    def task(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        retries: int = 3,
+        timeout: float | None = TIMEOUT,
+        backoff: Backoff | None = None,
+        limit: int | None = None,
+        priority: int = 0,
+        cron: str | Cron | None = None,
+        public: bool | Permission = False,
+    ) -> Any:
+        """Make a task of a function: ``@jobs.task`` or ``@jobs.task(retries=3, timeout=60)``. A sync one runs in a thread.
 
         A job is begun *at least* once: where a process dies, it begins again. So a task must bear to be repeated.
 
         Args:
+            function: the function, where nothing else is said.
             name: what the task is called where it is stored; by default the function's name.
             retries: how often it is tried again after it failed or its process died.
             timeout: seconds that an attempt may take; `None` for any time.
@@ -106,31 +142,36 @@ class Jobs:
             public: whether clients may start it (`start`): all who are signed in, or those for whom a function says so.
 
         Raises:
-            ConfigurationError: there is a task of that name, the signature cannot be read, or a value cannot work.
+            ConfigurationError: there is a task of that name, the signature cannot be read, or a value cannot work; or the jobs
+                run already.
         """
 
         def make(function: Any) -> Task[..., Any]:
-            kind = name or function.__name__
-            if kind in self.tasks:
-                raise ConfigurationError(f"There are two tasks {kind!r}: give one of them another name.")
-            if not 0 < len(kind) <= NAME:
-                raise ConfigurationError(f"The name of a task has 1 to {NAME} characters, unlike {kind!r}.")
             task: Task[..., Any] = Task(
                 self,
                 function,
-                kind=kind,
+                kind=getattr(function, "__name__", repr(function)) if name is None else name,
                 retries=retries,
                 timeout=timeout,
-                backoff=backoff or Backoff(),
+                backoff=Backoff() if backoff is None else backoff,
                 limit=limit,
                 priority=priority,
                 cron=Cron(cron) if isinstance(cron, str) else cron,
                 public=public,
             )
-            self.tasks[kind] = task
+            self._add(task)
             return task
 
-        return make  # type: ignore[return-value]  # mypy does not match a function with overloads
+        return make if function is None else make(function)
+
+    def _add(self, task: Task[..., Any]) -> None:
+        if task.kind in self.tasks:
+            raise ConfigurationError(f"There are two tasks {task.kind!r}: give one of them another name.")
+        if self._is_running:
+            raise ConfigurationError(
+                f"Task {task.kind!r}: define tasks before the jobs are entered; this process runs those that there were then."
+            )
+        self.tasks[task.kind] = task
 
     def listen(self, listener: Listener) -> None:
         """Have a listener told what becomes of jobs in this process."""
@@ -148,6 +189,8 @@ class Jobs:
             await stack.enter_async_context(self.engine)
             if self._concurrency:
                 await stack.enter_async_context(self.engine.work(self._crew(), self))
+                stack.callback(self._stopped)
+                self._is_running = True
             self._exit = stack.pop_all()
         return self
 
@@ -158,6 +201,9 @@ class Jobs:
         traceback: TracebackType | None,
     ) -> None:
         await self._exit.aclose()
+
+    def _stopped(self) -> None:
+        self._is_running = False
 
     def _crew(self) -> Crew:
         return Crew(
@@ -178,8 +224,10 @@ class Jobs:
 
         Raises:
             UnknownTask: there is none of that name.
-            InvalidParams: they are not those that it takes, or an option cannot be.
+            InvalidParams: they are not those that it takes, or would not reach it as they are; or an option cannot be.
             JobTooLarge: they are larger than the limit.
+            ConfigurationError: the transaction is one of another kind of database.
+            TypeError: it is no transaction.
             Unavailable: the jobs cannot be reached; nothing is known of this one.
         """
         task = self._task(kind)
@@ -234,17 +282,15 @@ class Jobs:
                 f"The params of {task.kind!r} have {size:,} bytes of JSON, and {self._params_bytes:,} are taken at most: "
                 "store the data, and hand over where it is."
             )
-        delay = options.get("delay", 0.0)
-        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
         return Draft(
             self._ids.new(),
             task.kind,
             params,
             task.retries + 1,
-            name("owner", options.get("owner")),
-            name("key", options.get("key")),
-            priority_of(options.get("priority", task.priority)),
-            milliseconds(seconds),
+            options.get("owner"),
+            options.get("key"),
+            options.get("priority", task.priority),
+            milliseconds(options.get("delay", 0.0)),
             due(options.get("at")),
         )
 
@@ -274,7 +320,7 @@ class Jobs:
         """Return jobs, the newest first; with no owner, everybody's.
 
         Raises:
-            BadRequest: the limit is not from 1 to 1000.
+            BadRequest: the limit is not from 1 to 1000, or the cursor is none that a page can have handed out.
             Unavailable: the jobs cannot be reached.
         """
         if not 1 <= limit <= 1000:
@@ -282,8 +328,19 @@ class Jobs:
         return await self.engine.list(Query(owner, kind, status, limit, cursor))
 
     async def counts(self, owner: str | None = None) -> dict[Status, int]:
-        """Return how many jobs there are of each status, zeros too; with no owner, everybody's."""
+        """Return how many jobs there are of each status, zeros too; with no owner, everybody's.
+
+        Those that are finished are counted too, which takes a tenth of a second for some hundred thousand; see `unfinished`.
+        """
         return await self.engine.counts(owner)
+
+    async def unfinished(self, owner: str) -> int:
+        """Return how many jobs of an owner wait or run. Cheap, however many are finished.
+
+        Raises:
+            Unavailable: the jobs cannot be reached.
+        """
+        return await self.engine.unfinished(owner)
 
     async def logs(self, job_id: str) -> Sequence[LogLine]:
         """Return what a job's attempts noted, in order."""
@@ -314,47 +371,17 @@ class Jobs:
         return job
 
 
-def name(what: str, text: str | None) -> str | None:
-    """Check the id of an owner, or a key.
+def engine_of(given: object) -> Engine:
+    """Return the engine that jobs are kept in.
 
     Raises:
-        InvalidParams: it cannot be one.
+        ConfigurationError: there can be none with this.
     """
-    if text is not None and (len(text) > NAME or not text.isprintable()):
-        raise InvalidParams(f"{what} has at most {NAME} characters that can be printed.")
-    return text
-
-
-def priority_of(number: int) -> int:
-    """Check a priority.
-
-    Raises:
-        InvalidParams: it is out of range.
-    """
-    if not -32768 <= number <= 32767:
-        raise InvalidParams("priority is from -32768 to 32767.")
-    return number
-
-
-def milliseconds(seconds: float) -> int:
-    """Check a delay; one below 0 is none.
-
-    Raises:
-        InvalidParams: it is longer than a hundred years.
-    """
-    if not seconds < 100 * 366 * 86400:
-        raise InvalidParams("A delay is a number of seconds, of at most a hundred years.")
-    return int(max(seconds, 0.0) * 1000)
-
-
-def due(at: datetime | None) -> int | None:
-    """Read a time in milliseconds since 1970 UTC.
-
-    Raises:
-        InvalidParams: it has no time zone.
-    """
-    if at is None:
-        return None
-    if at.tzinfo is None:
-        raise InvalidParams("`at` needs a time zone, such as datetime.now(UTC) has.")
-    return int(at.timestamp() * 1000)
+    if isinstance(given, Database | AsyncEngine | str):
+        return SqlEngine(given)
+    if all(hasattr(given, method) for method in ("enqueue", "unfinished", "work", "__aenter__")):
+        return cast("Engine", given)
+    raise ConfigurationError(
+        "Jobs takes a hubbub.database.Database, an AsyncEngine of SQLAlchemy, the URL of a database such as sqlite:///app.db, or an "
+        f"Engine, not {type(given).__name__}."
+    )

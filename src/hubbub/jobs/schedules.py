@@ -1,5 +1,6 @@
 """Jobs that begin by the clock: cron expressions."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -8,7 +9,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from croniter import CroniterError, croniter  # type: ignore[import-untyped]
 
 from hubbub.exceptions import ConfigurationError
+from hubbub.jobs.bounds import NAME
 from hubbub.jobs.job import Draft
+
+FIELDS = (5, 6)
+CHANCE = re.compile(r"(?:^|\s)[rR](?:[(/\s]|$)")
+"""A field that croniter draws by lot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +26,7 @@ class Cron:
         timezone: in which it is read; in the hour that a clock is put back twice, it may come twice.
 
     Raises:
-        ConfigurationError: it cannot be read, or there is no such time zone.
+        ConfigurationError: it cannot be read, there is no such time zone, or it is a time that never comes.
     """
 
     expression: str
@@ -28,9 +34,20 @@ class Cron:
 
     def __post_init__(self) -> None:
         try:
+            fields, _ = croniter.expand(self.expression)
             self.following(0)
-        except (CroniterError, ValueError, KeyError) as error:
+        except (CroniterError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{self.expression!r} is no cron expression: {error}") from None
+        if len(fields) not in FIELDS:  # a seventh is the year, and years end
+            raise ConfigurationError(
+                f"{self.expression!r} is no cron expression here: it has five fields, or six with the seconds as the last."
+            )
+        if CHANCE.search(self.expression):
+            raise ConfigurationError(
+                f"{self.expression!r} is another time each time it is read: say when, or have the task wait."
+            )
+        if len(str(self)) > NAME:
+            raise ConfigurationError(f"A cron expression of {len(self.expression)} characters is too long.")
 
     def following(self, now: int) -> int:
         """Return the first time after `now`, both in milliseconds since 1970 UTC."""
@@ -41,7 +58,7 @@ class Cron:
     def _zone(self) -> tzinfo:
         try:
             return ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
             raise ConfigurationError(f"There is no time zone {self.timezone!r}.") from None
 
 

@@ -3,14 +3,16 @@
 import inspect
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from hubbub.database.waking import Transaction
 from hubbub.exceptions import ConfigurationError
 from hubbub.hub.identity import Identity
 from hubbub.jobs.backoff import Backoff
+from hubbub.jobs.bounds import HIGHEST, LOWEST, MOST_RETRIES, NAME, is_name, is_priority, is_seconds, is_whole
 from hubbub.jobs.context import JobContext
 from hubbub.jobs.job import Enqueued
+from hubbub.jobs.options import Options
 from hubbub.jobs.parameters import Parameters
 from hubbub.jobs.schedules import Cron
 
@@ -24,31 +26,13 @@ Permission = Callable[[Identity], Any]
 """Says whether somebody may start a task; sync or async."""
 
 
-class Options(TypedDict, total=False):
-    """How a job is enqueued.
-
-    Keys:
-        transaction: an `AsyncSession` or `AsyncConnection` on the jobs' own database: the job exists if and only if it is
-            committed.
-        owner: the id of the user whose job it is.
-        key: while a job of the task with this key is not finished, there is no other; enqueuing gives that one back.
-        priority: higher ones begin first, from -32768 to 32767; 0 by default.
-        delay: how long until it may begin; a number is seconds.
-        at: when it may begin; with a time zone.
-    """
-
-    transaction: Transaction | None
-    owner: str | None
-    key: str | None
-    priority: int
-    delay: float | timedelta
-    at: datetime
-
-
 class Task(Generic[P, R]):
     """A function that can be enqueued; calling the task calls the function, here and now.
 
     Made by `Jobs.task`, whose arguments it keeps.
+
+    Raises:
+        ConfigurationError: one of them cannot work, or the signature cannot be read.
     """
 
     def __init__(
@@ -65,10 +49,23 @@ class Task(Generic[P, R]):
         cron: Cron | None,
         public: bool | Permission,
     ) -> None:
-        if retries < 0 or (timeout is not None and timeout <= 0) or (limit is not None and limit < 1):
-            raise ConfigurationError(
-                f"Task {kind!r}: retries are 0 or more, a timeout is positive, a limit is 1 or more."
-            )
+        self.parameters = Parameters(function)
+        checks = {
+            f"a name is a text of 1 to {NAME} characters that can be printed": is_name(kind) and bool(kind),
+            "retries are a whole number, 0 or more": is_whole(retries, 0, MOST_RETRIES),
+            "a timeout is a positive number of seconds, or None for any time": timeout is None
+            or (is_seconds(timeout) and timeout > 0),
+            "backoff is a Backoff": isinstance(backoff, Backoff),
+            "a limit is a whole number, 1 or more, or None for any number": limit is None
+            or is_whole(limit, 1),
+            f"a priority is a whole number from {LOWEST} to {HIGHEST}": is_priority(priority),
+            "cron is an expression or a Cron": cron is None or isinstance(cron, Cron),
+            "public is True, False, or a function of an Identity": isinstance(public, bool)
+            or callable(public),
+        }
+        for rule, is_kept in checks.items():
+            if not is_kept:
+                raise ConfigurationError(f"Task {kind!r}: {rule}.")
         self._jobs = jobs
         self.function = function
         self.kind = kind
@@ -80,7 +77,6 @@ class Task(Generic[P, R]):
         self.cron = cron
         self.public = public
         self.is_async = inspect.iscoroutinefunction(function)
-        self.parameters = Parameters(function)
         if cron is not None and self.parameters.required:
             raise ConfigurationError(
                 f"Task {kind!r} begins by the clock, so every param needs a default; these have none: "
@@ -95,8 +91,10 @@ class Task(Generic[P, R]):
         """Have it run by a worker; `using` says how. The arguments are those of the function, without its context.
 
         Raises:
-            InvalidParams: they are not those that it takes.
+            InvalidParams: they are not those that it takes, or would not reach it as they are; or an option cannot be.
             JobTooLarge: they are larger than the limit.
+            ConfigurationError: the transaction is one of another kind of database.
+            TypeError: it is no transaction.
             Unavailable: the jobs cannot be reached; nothing is known of this one.
         """
         return await self._jobs.enqueue_bound(self, self.parameters.bind(args, kwargs), {})

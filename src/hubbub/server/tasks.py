@@ -135,13 +135,7 @@ async def is_full(jobs: Jobs, user_id: str) -> bool:
 
     Nothing is locked: those who ask at the same moment are all told the same, and pass it by a few.
     """
-    return await unfinished(jobs, user_id) >= UNFINISHED
-
-
-async def unfinished(jobs: Jobs, owner: str) -> int:
-    """Count somebody's jobs that wait or run."""
-    counts = await jobs.counts(owner)
-    return counts[Status.PENDING] + counts[Status.RUNNING]
+    return await jobs.unfinished(user_id) >= UNFINISHED
 
 
 async def keyed(jobs: Jobs, owner: str, kind: str, key: str) -> JobView | None:

@@ -69,10 +69,9 @@ def test_what_is_no_json_is_no_param():
 
     parameters = Parameters(function)
     assert not parameters.takes_context, "only the first one is the context"
-    for wrong in (object(), "\ud800"):
+    for wrong in (object(), "\ud800", math.inf, math.nan, [math.nan]):
         with pytest.raises(InvalidParams):
             parameters.bind((wrong,), {})
-    assert parameters.read(parameters.bind((math.inf,), {})) == {"anything": None}
 
 
 def test_texts_that_any_database_takes():

@@ -2,12 +2,11 @@
 
 import msgspec
 from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from hubbub.database.address import Dialect
+from hubbub.database.joining import joined
 from hubbub.database.outbox.tables import outbox
 from hubbub.database.waking import Transaction
-from hubbub.exceptions import ConfigurationError
 from hubbub.hub.broker import Retention
 from hubbub.hub.publications import Draft
 
@@ -30,28 +29,8 @@ async def write(transaction: Transaction, draft: Draft, retention: Retention, di
         TypeError: it is no transaction.
         sqlalchemy.exc.SQLAlchemyError: as everything in the caller's transaction may.
     """
-    connection = await connection_of(transaction)
-    if connection.dialect.name != dialect.value:
-        raise ConfigurationError(
-            f"The transaction is one of {connection.dialect.name}, and the hub's database is {dialect.value}: "
-            "rows are relayed from the database that Hub(database=…) names only."
-        )
+    connection = await joined(transaction, dialect)
     await connection.execute(insert(outbox).values(**columns(draft, retention)))
-
-
-async def connection_of(transaction: Transaction) -> AsyncConnection:
-    """Return what a transaction runs on.
-
-    Raises:
-        TypeError: it is none.
-    """
-    if isinstance(transaction, AsyncSession):
-        return await transaction.connection()
-    if isinstance(transaction, AsyncConnection):
-        return transaction
-    raise TypeError(
-        f"transaction takes an AsyncSession or AsyncConnection of SQLAlchemy, not {type(transaction).__name__}"
-    )
 
 
 def columns(draft: Draft, retention: Retention) -> dict[str, object]:

@@ -2,17 +2,22 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hubbub.database.database import Database
+from hubbub.database.errors import reason
+from hubbub.database.joining import joined
+from hubbub.database.schema import check_tables, opened
 from hubbub.database.waking import Transaction
-from hubbub.exceptions import BadRequest, Unavailable
+from hubbub.exceptions import BadRequest, ConfigurationError, Unavailable
+from hubbub.jobs.bounds import LONGEST, is_seconds
 from hubbub.jobs.engine import Crew, Listener
 from hubbub.jobs.errors import JobConflict, UnknownJob
 from hubbub.jobs.job import Draft, Enqueued, JobView, LogLine, Page, Query, Status
@@ -20,7 +25,7 @@ from hubbub.jobs.sql import keeping
 from hubbub.jobs.sql.intake import Intake
 from hubbub.jobs.sql.schedules import Timetable
 from hubbub.jobs.sql.sweep import Sweeper
-from hubbub.jobs.sql.tables import current_time, logs, view
+from hubbub.jobs.sql.tables import current_time, view
 from hubbub.jobs.sql.worker import FAREWELL, TOPIC, Worker
 
 logger = logging.getLogger(__name__)
@@ -28,33 +33,51 @@ logger = logging.getLogger(__name__)
 CANCEL_TOPIC = "jobs.cancel"
 KEEP = 7 * 24 * 3600.0
 """Seconds that completed and cancelled jobs are kept, when nothing else is said."""
+CURSOR = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+"""The id of a job (`SecretIds`): a page ends with one."""
 
 
 class SqlEngine:
     """The `Engine` on a database. An async context manager.
 
     Args:
-        database: where the jobs are; its schema is up to date (`hubbub.database.schema.migrate`). One engine uses it in a
-            process.
+        database: where the jobs are: one, which its owner has entered; or an engine or a URL, for as long as this is entered. Its
+            tables are up to date (`hubbub.database.migrate`). One engine uses it in a process.
         keep: seconds that completed and cancelled jobs are kept.
         keep_failed: seconds that failed ones are kept; `None` until somebody retries them.
+
+    Raises:
+        ConfigurationError: there can be no such database, or a value cannot work; or, when it is entered, tables are missing.
     """
 
     def __init__(
         self,
-        database: Database,
+        database: Database | AsyncEngine | str,
         *,
         keep: float = KEEP,
         keep_failed: float | None = None,
     ) -> None:
-        self._database = database
-        self._membership = database.membership
-        self._waker = database.membership.waker
-        self._intake = Intake(database)
-        self._sweeper = Sweeper(database, keep, keep_failed)
+        for seconds in (keep, keep_failed):
+            if seconds is not None and not is_seconds(seconds, LONGEST):
+                raise ConfigurationError(
+                    f"keep and keep_failed are seconds, of at most a hundred years, not {seconds!r}."
+                )
+        self._is_owner = not isinstance(database, Database)
+        self._database = database if isinstance(database, Database) else opened(database)
+        self._membership = self._database.membership
+        self._waker = self._membership.waker
+        self._intake = Intake(self._database)
+        self._sweeper = Sweeper(self._database, keep, keep_failed)
+        self._exits: list[AsyncExitStack] = []
 
     async def __aenter__(self) -> Self:
-        await self._membership.__aenter__()
+        async with AsyncExitStack() as stack:
+            if self._is_owner:
+                await stack.enter_async_context(self._database)
+            await check_tables(self._database)
+            await stack.enter_async_context(self._membership)
+            stack.push_async_callback(self._intake.ended)
+            self._exits.append(stack.pop_all())
         return self
 
     async def __aexit__(
@@ -63,8 +86,7 @@ class SqlEngine:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._intake.ended()
-        await self._membership.__aexit__(exc_type, exc, traceback)
+        await self._exits.pop().aclose()
 
     async def enqueue(
         self, drafts: Sequence[Draft], transaction: Transaction | None = None
@@ -72,6 +94,7 @@ class SqlEngine:
         """Take jobs; see `Engine.enqueue`."""
         dialect = self._database.dialect
         if transaction is not None:
+            await joined(transaction, dialect)
             made = await keeping.insert(transaction, dialect, drafts)
             self._waker.wake_after(transaction, TOPIC)
             return made
@@ -93,10 +116,12 @@ class SqlEngine:
         """Return jobs; see `Engine.list`.
 
         Raises:
-            BadRequest: the limit is not positive.
+            BadRequest: the limit is not positive, or the cursor is none that a page handed out.
         """
         if query.limit < 1:
             raise BadRequest("limit is 1 or more.")
+        if query.cursor is not None and not CURSOR.fullmatch(query.cursor):
+            raise BadRequest("cursor is the `next_cursor` of the page before.")
         async with self._database.reading() as connection:
             rows = (await connection.execute(keeping.page(query))).all()
         found = tuple(view(row) for row in rows[: query.limit])
@@ -107,11 +132,15 @@ class SqlEngine:
         async with self._database.reading() as connection:
             return keeping.totals((await connection.execute(keeping.counted(owner))).all())
 
+    async def unfinished(self, owner: str) -> int:
+        """Count the jobs of an owner that wait or run; see `Engine.unfinished`."""
+        async with self._database.reading() as connection:
+            return await connection.scalar(keeping.unfinished(owner)) or 0
+
     async def logs(self, job_id: str) -> Sequence[LogLine]:
         """Return what a job noted; see `Engine.logs`."""
-        statement = select(logs).where(logs.c.job_id == job_id).order_by(logs.c.fence, logs.c.number)
         async with self._database.reading() as connection:
-            rows = await connection.execute(statement)
+            rows = await connection.execute(keeping.noted(job_id))
         return [LogLine(row.attempt, row.at, row.level, row.text) for row in rows]
 
     async def cancel(self, job_id: str) -> JobView:
@@ -182,7 +211,7 @@ class SqlEngine:
         except (Unavailable, TimeoutError) as error:
             logger.error(  # noqa: TRY400 (its cause says all)
                 "What came of the last jobs cannot be stored; they begin again when the lease is over: %s",
-                error,
+                reason(error),
             )
 
     async def _known(self, job_id: str) -> JobView:

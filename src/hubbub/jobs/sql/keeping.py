@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Update, case, func, select, update
+from sqlalchemy import ColumnElement, Select, Update, case, false, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
 from hubbub.database.address import Dialect
 from hubbub.database.waking import Transaction
+from hubbub.jobs.bounds import is_storable
 from hubbub.jobs.errors import JobConflict
 from hubbub.jobs.job import Draft, Enqueued, JobView, Query, Status, loads
-from hubbub.jobs.sql.tables import UNFINISHED, WAITING, State, current_time, jobs, stands, view
+from hubbub.jobs.sql.tables import UNFINISHED, WAITING, State, current_time, jobs, logs, stands, view
 
 AT_ONCE = 500
 """Jobs that one statement inserts; SQLite takes 32,766 values in one."""
@@ -106,8 +107,7 @@ async def _keyed(transaction: Transaction, dialect: Dialect, draft: Draft) -> En
     """Find the job that has a draft's key; where it has ended meanwhile, insert the draft after all."""
     state = State.PENDING if draft.due is None and draft.delay <= 0 else State.DELAYED
     for _ in range(TRIES):
-        holder = select(jobs).where(_c.kind == draft.kind, _c.key == draft.key, stands(*UNFINISHED))
-        row = (await transaction.execute(holder)).one_or_none()
+        row = (await transaction.execute(holder(draft.kind, draft.key or ""))).one_or_none()
         if row is not None:
             return Enqueued(view(row), is_new=False)
         due = current_time(dialect) + max(draft.delay, 0) if draft.due is None else draft.due
@@ -117,18 +117,33 @@ async def _keyed(transaction: Transaction, dialect: Dialect, draft: Draft) -> En
     raise JobConflict(f"The key {draft.key!r} was taken and free again too often: try again.")
 
 
+def holder(kind: str, key: str) -> Select[Any]:
+    """Read the unfinished job that has a key, by the index of those."""
+    return select(jobs).where(_c.kind == kind, _c.key == key, stands(*UNFINISHED))
+
+
+def matches(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    """Compare with a text that came from outside; nothing is like one that no row can have, which PostgreSQL would choke on."""
+    return column == text if is_storable(text) else false()
+
+
 def one(job_id: str) -> Select[Any]:
     """Read a job."""
-    return select(jobs).where(_c.id == job_id)
+    return select(jobs).where(matches(_c.id, job_id))
+
+
+def noted(job_id: str) -> Select[Any]:
+    """Read what a job noted, in order."""
+    return select(logs).where(matches(logs.c.job_id, job_id)).order_by(logs.c.fence, logs.c.number)
 
 
 def page(query: Query) -> Select[Any]:
     """Read a page of a list, and one row more where there is another page. Ids begin with the time."""
     statement = select(jobs).order_by(_c.id.desc()).limit(query.limit + 1)
     if query.owner is not None:
-        statement = statement.where(_c.owner == query.owner)
+        statement = statement.where(matches(_c.owner, query.owner))
     if query.kind is not None:
-        statement = statement.where(_c.kind == query.kind)
+        statement = statement.where(matches(_c.kind, query.kind))
     if query.status is not None:
         words = WAITING if query.status is Status.PENDING else (State(query.status.value),)
         statement = statement.where(stands(*words))
@@ -140,7 +155,12 @@ def page(query: Query) -> Select[Any]:
 def counted(owner: str | None) -> Select[Any]:
     """Count jobs by status."""
     statement = select(_c.status, func.count().label("number")).group_by(_c.status)
-    return statement if owner is None else statement.where(_c.owner == owner)
+    return statement if owner is None else statement.where(matches(_c.owner, owner))
+
+
+def unfinished(owner: str) -> Select[Any]:
+    """Count the jobs of an owner that wait or run, by the index of those."""
+    return select(func.count()).select_from(jobs).where(matches(_c.owner, owner), stands(*UNFINISHED))
 
 
 def totals(rows: Sequence[Row[Any]]) -> dict[Status, int]:
@@ -157,7 +177,7 @@ def cancelled(job_id: str, now: ColumnElement[int]) -> Update:
     runs = stands(State.RUNNING)
     return (
         update(jobs)
-        .where(_c.id == job_id, stands(*UNFINISHED))
+        .where(matches(_c.id, job_id), stands(*UNFINISHED))
         .values(
             status=case((runs, State.RUNNING.value), else_=State.CANCELLED.value),
             cancelling=case((runs, True), else_=_c.cancelling),
@@ -171,7 +191,7 @@ def retried(job_id: str, now: ColumnElement[int]) -> Update:
     """Have a job begin anew."""
     return (
         update(jobs)
-        .where(_c.id == job_id, stands(State.FAILED, State.CANCELLED))
+        .where(matches(_c.id, job_id), stands(State.FAILED, State.CANCELLED))
         .values(
             status=State.PENDING.value,
             attempt=0,

@@ -6,6 +6,7 @@ import logging
 from sqlalchemy import delete, select
 
 from hubbub.database.database import Database
+from hubbub.database.errors import reason
 from hubbub.exceptions import Unavailable
 from hubbub.jobs.sql.tables import State, current_time, jobs, stands
 
@@ -40,7 +41,7 @@ class Sweeper:
             try:
                 await self.sweep()
             except Unavailable as error:
-                logger.warning("Old jobs cannot be swept: %s", error.__cause__ or error)
+                logger.warning("Old jobs cannot be swept: %s", reason(error))
             except Exception:
                 logger.exception("Old jobs could not be swept")
             await asyncio.sleep(EVERY)

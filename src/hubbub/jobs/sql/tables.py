@@ -109,6 +109,12 @@ Index(
     sqlite_where=text("key IS NOT NULL AND status IN ('delayed', 'pending', 'running')"),
     postgresql_where=text("key IS NOT NULL AND status IN ('delayed', 'pending', 'running')"),
 )
+Index(
+    "ix_hubbub_jobs_unfinished",
+    _c.owner,
+    sqlite_where=text("owner IS NOT NULL AND status IN ('delayed', 'pending', 'running')"),
+    postgresql_where=text("owner IS NOT NULL AND status IN ('delayed', 'pending', 'running')"),
+)
 Index("ix_hubbub_jobs_owner_id", _c.owner, _c.id)
 Index("ix_hubbub_jobs_finished", _c.finished)
 

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hubbub.database.database import Database
+from hubbub.database.errors import reason
 from hubbub.database.waking import Waiter
 from hubbub.exceptions import Unavailable
 from hubbub.jobs.engine import Attempt, Crew, Ending, Listener, Outcome
@@ -118,7 +119,7 @@ class Worker:
                 await self._waiter.wait(await self._round())
             except Unavailable as error:
                 self._is_unsure = True
-                logger.warning("Jobs cannot be claimed or stored: %s", error.__cause__ or error)
+                logger.warning("Jobs cannot be claimed or stored: %s", reason(error))
                 await asyncio.sleep(AGAIN)
             except Exception as error:  # noqa: BLE001 (it is told)
                 self._is_unsure = True
