@@ -67,8 +67,9 @@ class Running:
         except asyncio.CancelledError:
             if not work.done():
                 await self._end(work, attempt)
-            raise
-        return work.result()
+            if not work.done() or work.cancelled() or work.exception() is not None:
+                raise
+        return work.result()  # one that completes when it is asked to end has completed
 
     async def _end(self, work: "asyncio.Future[Any]", attempt: Attempt) -> None:
         """Have what runs end, or give it up: a thread cannot be stopped, nor a task that goes on all the same."""
