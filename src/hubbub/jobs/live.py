@@ -32,8 +32,8 @@ AGAIN = 0.5
 """Seconds before what the broker did not take is tried again."""
 FAREWELL = 5.0
 """Seconds in which the last updates must be told when the process ends."""
-AT_ONCE = 100
-"""Jobs that are told of at the same time."""
+AT_ONCE = 8
+"""Jobs that are told of between two turns of the event loop: what else is published does not wait for all of them."""
 MOST = 100_000
 """Jobs whose latest state waits while the broker is away; beyond them the oldest are forgotten."""
 
@@ -148,14 +148,26 @@ class LiveJobs:
 
     async def _round(self) -> bool:
         """Tell what is new; return whether the broker took all of it."""
-        is_told = True
-        for waiting, tell in ((self._latest, self._tell), (self._begun, self._tell_owner)):
-            taken = [waiting.pop(job_id) for job_id in list(waiting)[:AT_ONCE]]
-            for job, told in zip(taken, await asyncio.gather(*map(tell, taken)), strict=True):
-                if not told:
+        return await self._tell_all(self._latest, self._tell) and await self._tell_all(
+            self._begun, self._tell_owner
+        )
+
+    async def _tell_all(
+        self, waiting: dict[str, JobView], tell: Callable[[JobView], Awaitable[bool]]
+    ) -> bool:
+        ids = list(waiting)
+        for start in range(0, len(ids), AT_ONCE):
+            # Those that were forgotten meanwhile are none.
+            some = (waiting.pop(job_id, None) for job_id in ids[start : start + AT_ONCE])
+            jobs = [job for job in some if job is not None]
+            told = await asyncio.gather(*map(tell, jobs))
+            for job, is_told in zip(jobs, told, strict=True):
+                if not is_told:
                     waiting.setdefault(job.id, job)
-                    is_told = False
-        return is_told
+            if not all(told):
+                return False
+            await asyncio.sleep(0)
+        return True
 
     async def _tell(self, job: JobView) -> bool:
         is_told = await self._published(f"{NAMESPACE}:{job.id}", shown(job))

@@ -46,6 +46,8 @@ class Run:
         self.fence = fence
         self.key: Key = (attempt.job.id, fence)
         self.reason: Reason | None = None
+        self.reports = 0
+        """How often it has reported."""
         self.task: asyncio.Task[Outcome] | None = None
 
     def end(self, reason: Reason) -> None:

@@ -7,8 +7,9 @@ there are free places, in one transaction. So a commit, which is what costs, is 
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from sqlalchemy.engine import Row
@@ -19,9 +20,10 @@ from hubbub.database.errors import reason
 from hubbub.database.waking import Waiter
 from hubbub.exceptions import Unavailable
 from hubbub.jobs.engine import Attempt, Crew, Ending, Listener, Outcome
-from hubbub.jobs.job import JobView, LogLine
+from hubbub.jobs.job import JobView
 from hubbub.jobs.sql.claiming import Claims, Write
 from hubbub.jobs.sql.refusals import is_about_values
+from hubbub.jobs.sql.rounds import Round
 from hubbub.jobs.sql.runs import Key, Reason, Run
 from hubbub.jobs.sql.tables import State, view
 
@@ -32,39 +34,15 @@ POLL = 1.0
 """Seconds after which a process looks for jobs by itself, and between two writes of progress."""
 PROMOTING = 0.05
 """Seconds between two looks for delayed jobs, where it is not known when the next one is due."""
+SHARE = 50
+"""Jobs whose progress one round stores; where there are more than of so many, a part of them."""
+PARTS = 10
+"""In how many parts it is stored then, in a second: a thousand at once would hold the event loop up."""
 AGAIN = 0.25
 """Seconds before a database that was away is tried again."""
 FAREWELL = 5.0
 """Seconds that a job which was cancelled at the end is given to end."""
 NOT_STORED = "What came of it could not be stored."
-
-
-@dataclass(slots=True)
-class Round:
-    """What one transaction stores, and what it found."""
-
-    ended: list[tuple[Run, Outcome]]
-    changed: list[Run]
-    lines: dict[Run, list[LogLine]]
-    room: int
-    is_looking: bool
-    is_promoting: bool
-    is_unsure: bool
-    holder: str
-    stored: Sequence[Row[Any]] = ()
-    missing: Sequence[Row[Any]] = ()
-    """What there is instead of what was to be stored, where it may have been stored before."""
-    orphans: Sequence[Row[Any]] = ()
-    claimed: list[Row[Any]] = field(default_factory=list)
-    is_idle: bool = False
-    """Whether there was nothing to claim; `next_due` is known then."""
-    next_due: float | None = None
-    """Seconds until the next delayed job begins; `None` where there is none."""
-
-    @property
-    def has_work(self) -> bool:
-        """Whether there is anything to ask the database for."""
-        return bool(self.ended or self.changed or self.room > 0 or self.is_looking)
 
 
 class Worker:
@@ -95,7 +73,7 @@ class Worker:
         self._by_attempt: dict[Attempt, Run] = {}
         self._ended: dict[Key, tuple[Run, Outcome]] = {}
         """What is not stored yet."""
-        self._changed: set[Run] = set()
+        self._changed: dict[Run, None] = {}
         """Those with progress or lines that are not stored yet."""
         self._left: set[asyncio.Future[object]] = set()
         """What goes on though its job is over; each keeps a place."""
@@ -161,8 +139,7 @@ class Worker:
         ended = list(self._ended.values())
         if self._is_careful:
             ended = ended[:1]
-        changed = list(self._changed) if now - self._flushed_at >= POLL else []
-        changed = [run for run in changed if run.key not in self._ended]
+        changed = self._to_store(now)
         self._left = {work for work in self._left if not work.done()}
         room = self._crew.concurrency - len(self._runs) - len(self._left) + len(ended)
         if self._is_leaving or self._is_careful or not self._crew.kinds:
@@ -177,6 +154,17 @@ class Worker:
             is_unsure=self._is_unsure,
             holder=self._liveness.id,
         )
+
+    def _to_store(self, now: float) -> dict[Run, int]:
+        """Return whose progress is to be stored: of each about once a second, and not of all at once where there are many."""
+        if now < self._flushed_at + self._flushing:
+            return {}
+        some = islice(self._changed, max(SHARE, len(self._changed) // PARTS))
+        return {run: run.reports for run in some if run.key not in self._ended}
+
+    @property
+    def _flushing(self) -> float:
+        return POLL if len(self._changed) <= SHARE else POLL / PARTS
 
     async def _transact(self, connection: AsyncConnection, this: Round) -> None:
         claims = self._claims
@@ -210,7 +198,7 @@ class Worker:
     def _pause(self, now: float) -> float:
         until = [self._looked_at + POLL]
         if self._changed:
-            until.append(self._flushed_at + POLL)
+            until.append(self._flushed_at + self._flushing)
         if self._claims.was_held_up:
             until.append(now + PROMOTING)
         if len(self._runs) + len(self._left) < self._crew.concurrency and not self._is_leaving:
@@ -222,8 +210,9 @@ class Worker:
         before = {(row.id, row.fence): row for row in this.missing}
         for run, lines in this.lines.items():
             del run.attempt.lines[: len(lines)]
-        for run in this.changed:
-            self._changed.discard(run)
+        for run, reports in this.changed.items():
+            if self._changed.pop(run, run) is None and run.reports != reports:
+                self._changed[run] = None  # there is more by now
             if run.key not in rows and run.key not in self._ended and not this.is_unsure:
                 logger.warning("Job %s was taken over by another process", run.attempt.job.id)
                 run.end(Reason.LOST)
@@ -296,7 +285,7 @@ class Worker:
         self._ended.pop(run.key, None)
         self._runs.pop(run.key, None)
         self._by_attempt.pop(run.attempt, None)
-        self._changed.discard(run)
+        self._changed.pop(run, None)
 
     def reported(self, attempt: Attempt) -> None:
         """Take the progress and the lines of an attempt."""
@@ -305,7 +294,8 @@ class Worker:
             return
         if not self._changed:
             self._waiter.wake()
-        self._changed.add(run)
+        self._changed[run] = None
+        run.reports += 1
         if attempt.is_changed:
             attempt.is_changed = False
             self._tell(replace(attempt.job, progress=attempt.progress, message=attempt.message))
