@@ -7,6 +7,7 @@ import signal
 import sys
 
 import pytest
+from redis_servers import redis_server
 from serving import FOLDER, SECRET, eventually, process, token
 
 from hubbub.codes import CloseCode
@@ -1054,37 +1055,39 @@ async def test_a_full_outbox_reaches_the_real_server_in_order(server, play):
 async def test_when_its_worker_is_rolled_it_comes_back_at_the_moment_it_was_told(browser, tmp_path):
     environment = {"HUBBUB_SECRET_KEY": SECRET, "HUBBUB_DATA_DIR": str(tmp_path)}
     command = [sys.executable, str(FOLDER / "apps" / "supervised.py"), "{port}", "2", "30"]
-    with process(command, tmp_path, environment) as workers:
-        await eventually(lambda: "All 2 workers are ready." in workers.said, within=30)
-        page = await browser.new_page()
-        await page.goto(workers.url)
-        talking = asyncio.create_task(
-            page.evaluate(
-                """
-                async (token) => {
-                  const { HubbubClient } = await import("/hubbub.js");
-                  const client = new HubbubClient({ token });
-                  const room = client.join("general");
-                  const states = []; const sent = []; let number = 0;
-                  client.on("state", ({ name }) => states.push(name));
-                  globalThis.joined = 0;
-                  const back = new Promise((resolve) => room.on("joined", () => ++joined === 2 && resolve()));
-                  client.connect();
-                  const talking = setInterval(() => sent.push(room.send(`number ${number++}`)), 50);
-                  await back;
-                  clearInterval(talking);
-                  await Promise.all(sent);
-                  client.close();
-                  return [states, number];
-                }
-                """,
-                token("ada"),
+    async with redis_server(tmp_path) as redis:
+        environment["HUBBUB_REDIS_URL"] = redis.url
+        with process(command, tmp_path, environment) as workers:
+            await eventually(lambda: "All 2 workers are ready." in workers.said, within=30)
+            page = await browser.new_page()
+            await page.goto(workers.url)
+            talking = asyncio.create_task(
+                page.evaluate(
+                    """
+                    async (token) => {
+                      const { HubbubClient } = await import("/hubbub.js");
+                      const client = new HubbubClient({ token });
+                      const room = client.join("general");
+                      const states = []; const sent = []; let number = 0;
+                      client.on("state", ({ name }) => states.push(name));
+                      globalThis.joined = 0;
+                      const back = new Promise((resolve) => room.on("joined", () => ++joined === 2 && resolve()));
+                      client.connect();
+                      const talking = setInterval(() => sent.push(room.send(`number ${number++}`)), 50);
+                      await back;
+                      clearInterval(talking);
+                      await Promise.all(sent);
+                      client.close();
+                      return [states, number];
+                    }
+                    """,
+                    token("ada"),
+                )
             )
-        )
-        await eventually(lambda: page.evaluate("globalThis.joined === 1"), within=30)
-        workers.process.send_signal(signal.SIGHUP)
-        states, number = await talking
-        await page.close()
+            await eventually(lambda: page.evaluate("globalThis.joined === 1"), within=30)
+            workers.process.send_signal(signal.SIGHUP)
+            states, number = await talking
+            await page.close()
     # By itself: had the server's Close been first, it would have waited. It may meet a worker whose turn is next.
     assert states == ["connecting", "connected"] * (len(states) // 2) + ["closed"]
     assert len(states) >= 5

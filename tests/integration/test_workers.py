@@ -4,8 +4,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,24 @@ import httpx2
 import pytest
 from members import connected, fresh
 from raw_socket import RawSocket
+from redis_servers import RedisServer
 from serving import FOLDER, SECRET, Serving, bearer, eventually, process
 
 PROGRAM = FOLDER / "apps" / "supervised.py"
 START = 20
 
 
+Supervised = Callable[..., AbstractContextManager[Serving]]
+
+
+@pytest.fixture
+def supervised(redis: RedisServer) -> Supervised:
+    """Run workers under a supervisor, on a Redis."""
+    return partial(run_supervised, REDIS_URL=redis.url)
+
+
 @contextmanager
-def supervised(folder: Path, workers: int = 2, **settings: str) -> Iterator[Serving]:
-    """Run workers under a supervisor; each with a memory of its own, which is all the same to what is shown here."""
+def run_supervised(folder: Path, workers: int = 2, **settings: str) -> Iterator[Serving]:
     own = {"SECRET_KEY": SECRET, "DATA_DIR": str(folder / "data"), "DRAIN_TIME": "5s", **settings}
     environment = {f"HUBBUB_{name}": value for name, value in own.items()}
     command = [sys.executable, str(PROGRAM), "{port}", str(workers), str(START)]
@@ -122,7 +132,7 @@ async def traffic(serving: Serving, *kinds: str) -> AsyncIterator[Traffic]:
             await asyncio.gather(*tasks)
 
 
-async def test_a_roll_under_traffic_fails_no_request(tmp_path):
+async def test_a_roll_under_traffic_fails_no_request(supervised, tmp_path):
     with supervised(tmp_path) as serving:
         before = await all_ready(serving)
         async with traffic(
@@ -137,7 +147,7 @@ async def test_a_roll_under_traffic_fails_no_request(tmp_path):
         assert serving.complaints() == []
 
 
-async def test_clients_of_a_rolled_worker_come_back_to_another(tmp_path):
+async def test_clients_of_a_rolled_worker_come_back_to_another(supervised, tmp_path):
     with supervised(tmp_path) as serving:
         await all_ready(serving)
         users = [fresh("member") for _ in range(20)]
@@ -161,7 +171,7 @@ async def test_clients_of_a_rolled_worker_come_back_to_another(tmp_path):
         assert serving.complaints() == []
 
 
-async def test_a_worker_that_is_killed_is_started_again_and_no_connection_refused(tmp_path):
+async def test_a_worker_that_is_killed_is_started_again_and_no_connection_refused(supervised, tmp_path):
     with supervised(tmp_path) as serving:
         before = await all_ready(serving)
         async with traffic(serving, "connecting_only") as connections:
@@ -176,7 +186,7 @@ async def test_a_worker_that_is_killed_is_started_again_and_no_connection_refuse
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_drains_all_of_them_and_ends_with_0(tmp_path, number):
+async def test_a_signal_drains_all_of_them_and_ends_with_0(supervised, tmp_path, number):
     with supervised(tmp_path) as serving:
         pids = await all_ready(serving)
         async with connected(serving, fresh("ada")) as ada, connected(serving, fresh("bob")) as bob:
@@ -189,7 +199,7 @@ async def test_a_signal_drains_all_of_them_and_ends_with_0(tmp_path, number):
         assert serving.complaints() == []
 
 
-async def test_workers_whose_supervisor_was_killed_drain_and_end(tmp_path):
+async def test_workers_whose_supervisor_was_killed_drain_and_end(supervised, tmp_path):
     with supervised(tmp_path) as serving:
         pids = await all_ready(serving)
         async with connected(serving, fresh("ada")) as ada:
@@ -202,7 +212,7 @@ async def test_workers_whose_supervisor_was_killed_drain_and_end(tmp_path):
             await RawSocket.connect(serving.port)
 
 
-async def test_a_roll_to_settings_that_cannot_work_keeps_the_old_workers(tmp_path):
+async def test_a_roll_to_settings_that_cannot_work_keeps_the_old_workers(supervised, tmp_path):
     with supervised(tmp_path) as serving:
         before = await all_ready(serving)
         (tmp_path / "hubbub.toml").write_text("[namespaces.room]\nsubscribe = 7\n")
@@ -217,7 +227,7 @@ async def test_a_roll_to_settings_that_cannot_work_keeps_the_old_workers(tmp_pat
         assert workers_of(serving).isdisjoint(before)
 
 
-async def test_metrics_say_which_worker_they_are_of(tmp_path):
+async def test_metrics_say_which_worker_they_are_of(supervised, tmp_path):
     with supervised(tmp_path) as serving:
         await all_ready(serving)
         text = (await serving.counts()).text

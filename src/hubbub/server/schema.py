@@ -13,6 +13,7 @@ from hubbub.database import Address, Database, DatabaseUnavailable, Dialect
 from hubbub.database.errors import cause_of, reason
 from hubbub.database.schema import State, check_tables, migrate, state_of
 from hubbub.database.tenure import Tenure
+from hubbub.jobs.sql import tables  # noqa: F401 (those of the features: what is to be there)
 from hubbub.server.settings import PREFIX, Settings
 
 FILE = "hubbub.db"

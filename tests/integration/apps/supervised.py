@@ -1,4 +1,4 @@
-"""What `hubbub serve --workers N` does, without what connects the workers: each has rooms of its own.
+"""What `hubbub serve --workers N` does, with a patience of the test's own.
 
 ``python supervised.py PORT WORKERS START`` with START seconds for a worker to be ready.
 """
