@@ -186,6 +186,8 @@ class LiveJobs:
             return False
         except Refusal as error:
             logger.warning("Nobody is told of a job on %r: %s", channel, error)
+        except Exception:  # the others are told all the same
+            logger.exception("A job could not be told of on %r", channel)
         return True
 
 

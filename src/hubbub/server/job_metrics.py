@@ -1,5 +1,6 @@
 """What `/metrics` shows of the background jobs."""
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from hubbub.server.readings import Row
 
 logger = logging.getLogger(__name__)
 
+PATIENCE = 1.0
+"""Seconds that a count may take: while the database does not answer, all other metrics are wanted most."""
 LOOK = 10.0
 """Seconds between two counts of the table, however often it is asked for."""
 SHOWN = (Status.PENDING, Status.RUNNING, Status.FAILED)
@@ -51,8 +54,9 @@ class JobMetrics:
             return
         self._looked_at = now
         try:
-            counts = await self._jobs.counts()
-        except Unavailable as error:
+            async with asyncio.timeout(PATIENCE):
+                counts = await self._jobs.counts()
+        except (Unavailable, TimeoutError) as error:
             logger.debug("Jobs cannot be counted: %s", error)
             self.there = {}
         else:

@@ -97,6 +97,16 @@ async def test_an_owner_who_can_have_no_channel_holds_nothing_up(caplog):
     assert "Nobody is told" in caplog.text
 
 
+async def test_what_fails_unexpectedly_is_logged_and_the_others_are_told(caplog):
+    hub = Hub(ZeroDivisionError("a bug"))
+    async with LiveJobs(hub, Jobs()) as live:
+        live.changed(replace(RUNNING, progress=1, owner=None))
+        await hub.some.wait()
+        live.changed(replace(RUNNING, id="j-2", progress=2, owner=None))
+    assert hub.published == [("job:j-2", "running", 2, None)]
+    assert "could not be told of" in caplog.text
+
+
 async def test_there_is_a_bound_on_what_waits(monkeypatch):
     monkeypatch.setattr("hubbub.jobs.live.MOST", 2)
     hub = Hub()

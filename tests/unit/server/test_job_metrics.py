@@ -1,5 +1,7 @@
 """Jobs are counted as they end here, and as they stand in the table."""
 
+import asyncio
+
 import pytest
 
 from hubbub.database import Database, migrate
@@ -61,6 +63,16 @@ async def test_the_table_is_counted_now_and_then(database, monkeypatch):
         clock.advance(LOOK)
         await metrics.look()
         assert metrics.there == {}
+
+
+async def test_a_database_that_does_not_answer_keeps_nobody_from_the_other_metrics(database, monkeypatch):
+    monkeypatch.setattr("hubbub.server.job_metrics.PATIENCE", 0.05)
+    jobs = Jobs(database, concurrency=0)
+    monkeypatch.setattr(jobs, "counts", asyncio.Event().wait)
+    metrics = JobMetrics(jobs)
+    async with asyncio.timeout(5):
+        await metrics.look()
+    assert metrics.there == {}
 
 
 def step() -> None:
