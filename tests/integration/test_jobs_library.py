@@ -155,11 +155,11 @@ async def test_a_sync_task_runs_in_a_thread_and_reports(jobs):
 async def test_a_timeout_cancels_and_a_thread_is_left_alone_with_its_place(jobs, caplog):
     gate = threading.Event()
 
-    @jobs.task(timeout=0.1, retries=0)
+    @jobs.task(timeout=0.5, retries=0)
     async def slow() -> None:
         await asyncio.sleep(60)
 
-    @jobs.task(timeout=0.1, retries=0)
+    @jobs.task(timeout=0.5, retries=0)
     def stuck(ctx: JobContext) -> bool:
         gate.wait(30)
         return ctx.cancelled
@@ -169,7 +169,7 @@ async def test_a_timeout_cancels_and_a_thread_is_left_alone_with_its_place(jobs,
 
     async with jobs:
         job = await ended(jobs, await slow.enqueue())
-        assert (job.status, job.error) == (Status.FAILED, "It took longer than 0.1 s.")
+        assert (job.status, job.error) == (Status.FAILED, "It took longer than 0.5 s.")
         left = [await ended(jobs, await stuck.enqueue()) for _ in range(4)]
         assert all("cannot be stopped" in job.error for job in left)
         assert "keeps its place" in caplog.text
