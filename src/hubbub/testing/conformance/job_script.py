@@ -25,7 +25,7 @@ class Told:
 class Script:
     """A runner that does what the params of each job say; several engines may share one.
 
-    Keys: ``wait`` holds the job until `release`; ``fail`` has so many attempts fail, after each of which it waits ``delay``
+    Keys: ``wait`` holds the job until `release`; ``fail`` has so many attempts fail, after each of which it waits ``pause``
     milliseconds; ``note`` has it report.
     """
 
@@ -64,6 +64,6 @@ class Script:
         if job.attempt <= params.get("fail", 0):
             is_last = job.attempt >= job.attempts
             ending = Ending.FAILED if is_last else Ending.RETRIED
-            return Outcome(ending, error=f"no {job.attempt}", delay=params.get("delay", 1))
+            return Outcome(ending, error=f"no {job.attempt}", delay=params.get("pause", 1))
         self.finished.append(job.id)
         return Outcome(Ending.COMPLETED, json.dumps({"attempt": job.attempt}))

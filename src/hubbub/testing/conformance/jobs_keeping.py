@@ -234,7 +234,7 @@ class KeepingSuite(ABC):
         """It is not tried again."""
         script = Script()
         async with self.running(script) as (engine,):
-            (job_id,) = await self.add(engine, self.draft(fail=5, attempts=9, delay=1000))
+            (job_id,) = await self.add(engine, self.draft(fail=5, attempts=9, pause=3000))
 
             async def has_failed() -> bool:
                 job = await engine.get(job_id)
@@ -242,7 +242,7 @@ class KeepingSuite(ABC):
 
             await self.until(has_failed)
             assert (await engine.cancel(job_id)).status is Status.CANCELLED
-            (probe,) = await self.add(engine, self.draft(delay=1100))
+            (probe,) = await self.add(engine, self.draft(delay=3100))
             await self.is_now(engine, probe, Status.COMPLETED)
             assert script.begun.count(job_id) == 1
 
